@@ -1,0 +1,228 @@
+"""The plan: what runs, in which order, in which memory. The last stage before kernel text.
+
+Made by `fuse` (values -> kernels) and `schedule` (order, barriers, buffers in one arena); read by the
+emitters of both targets, by `summary` and by the diagrams. Nothing here knows a target.
+
+A kernel never holds an address. It names *slots*; slot i of a kernel is `kernel.slots[i]`, an index into
+`plan.buffers`. Two kernels whose `key` is equal run the same compiled code on other offsets.
+
+Index spaces. A stage loops over the examples of the batch (if `batched`) and, for each, over `axes`.
+An `Access` says where an element lies: `offset + example·e + Σ strides[k]·i[k]` elements into its slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..dsl.source import Span
+from .scalar import Scalar
+from .types import Type
+from .value import Value
+
+ALIGN = 64  # bytes: a cache line, and the widest vector
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A region of the arena. `kind`: input, param, state, scalar, output, temp, scratch.
+
+    `offset` in bytes. A batched buffer holds `capacity` examples one after another, each contiguous in
+    C order. `name` is unique for every kind but temp and scratch. `transposed` params and states hold
+    the user's 2-d array with its axes exchanged (the compiler's choice of layout); reading one gives
+    the user's orientation back. Scratch: `type.size` elements per thread (`capacity` does not count).
+    """
+
+    name: str
+    kind: str
+    type: Type
+    offset: int
+    transposed: bool = False
+
+    def nbytes(self, capacity: int) -> int:
+        rows = capacity if self.type.batched else 1
+        return rows * self.type.size * self.type.numpy.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Temp(Scalar):
+    """The result of instruction `index` of a program."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the elements of one operand or result lie, in elements of its slot's type."""
+
+    slot: int
+    dtype: str
+    strides: tuple[int, ...]  # per stage axis; 0 repeats
+    offset: int = 0
+    example: int = 0  # from one example to the next; 0 where there is only one
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """`Temp(position)` = one `Call` of scalar.py over `Element` (a read), `Temp`, `Literal`,
+    `Position` (index along a stage axis; −1: flat index in the example)."""
+
+    expression: Scalar
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Store `value` (Temp, Element or Literal) for every element."""
+
+    access: Access
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Reduce `value` over the last `axes` stage axes (0: none) and over the batch if `batch`.
+
+    The access has strides only for the axes that stay. kind: sum, max, min, argmax (i32 result: the
+    first greatest along the folded axes, flat). Sums are in a fixed order that does not depend on
+    the number of threads.
+    """
+
+    access: Access
+    value: Scalar
+    kind: str
+    axes: int
+    batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One loop nest: reads, a straight-line program, writes and folds."""
+
+    axes: tuple[int, ...]
+    reads: tuple[Access, ...]  # Element(i) reads reads[i]
+    lets: tuple[Let, ...]
+    writes: tuple[Write, ...] = ()
+    folds: tuple[Fold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What every kernel has. `values` are the graph nodes it computes, for comments and profiles."""
+
+    label: str  # a word for people: `dense_1: relu(W @ x + b)`; never used as code
+    slots: tuple[int, ...]  # buffer index of each slot
+    values: tuple[Value, ...] = field(compare=False)
+    span: Span | None = field(compare=False)
+    reads: tuple[int, ...]  # slots read
+    writes: tuple[int, ...]  # slots written (a slot may be in both: in-place update)
+
+    @property
+    def flops(self) -> int:
+        """For one example (products and sums; elementwise counted as one each)."""
+        return sum(v.op.flops(v) for v in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Loops(Kernel):
+    """Stages that run one after another for each example (batched) or once (not batched).
+
+    Batched: examples are independent, so any split over threads is allowed and no barrier is needed
+    between stages; a value written by one stage and read by the next lives in an ordinary slot.
+    Not batched with one stage and no folds: the elements are independent.
+    `over_batch`: exactly one stage, whose folds all have `batch`; the result has no batch; results
+    (elements of the axes that stay) are independent.
+    """
+
+    stages: tuple[Stage, ...]
+    batched: bool
+    over_batch: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("loops", self.stages, self.batched, self.over_batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`size` elements, times the batch if `batched`."""
+
+    size: int
+    batched: bool = False
+
+    def at(self, batch: int) -> int:
+        return self.size * batch if self.batched else self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix operand: element (i, j) at offset + loop·l + row·i + column·j."""
+
+    slot: int
+    row: int
+    column: int
+    offset: int = 0
+    loop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Product(Kernel):
+    """C[i, j] = Σₖ A[i, k]·B[k, j], for each l of `loop`, then the epilogue on every element.
+
+    The epilogue is a stage over axes (rows, columns) = (−1, −1) whose `Element(0)` is the sum; its
+    other reads, and all its writes, have strides (row, column) and `example` = stride of `loop`.
+    With no other work the epilogue just writes Element(0). Sums over k are in ascending order, and
+    never split between threads (results must not depend on the thread count).
+    """
+
+    rows: Extent
+    columns: Extent
+    depth: Extent
+    loop: Extent  # Extent(1) where there is only one product
+    a: Matrix
+    b: Matrix
+    dtype: str
+    epilogue: Stage
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("product", self.rows, self.columns, self.depth, self.loop, self.a, self.b,
+                self.dtype, self.epilogue)  # fmt: skip
+
+
+AnyKernel = Loops | Product
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole step. `capacity` is the largest batch; a run may use fewer examples.
+
+    `barriers[i]`: all threads must have finished everything before kernel i may start.
+    `results`: name -> buffer index of the scalars recorded at every step (losses, metrics) and of
+    the named outputs read on request.
+    """
+
+    name: str
+    kernels: tuple[AnyKernel, ...]
+    barriers: tuple[bool, ...]
+    buffers: tuple[Buffer, ...]
+    arena: int  # bytes, at `capacity`, scratch not counted
+    capacity: int
+    recorded: Mapping[str, int]  # "loss", "accuracy" -> buffer index of a scalar
+    outputs: Mapping[str, int]  # named outputs -> buffer index
+    seeded: bool = False  # draws random numbers: needs the scalars `seed` and `step`
+
+    def buffer(self, name: str) -> Buffer:
+        """The input, param, state, scalar or output of that name. Raises KeyError."""
+        return self.buffers[self.index_of[name]]
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        named = ("input", "param", "state", "scalar", "output")
+        return {b.name: i for i, b in enumerate(self.buffers) if b.kind in named}
+
+    @property
+    def distinct(self) -> dict[tuple[object, ...], AnyKernel]:
+        """One kernel of each key: what has to be compiled."""
+        return {k.key: k for k in reversed(self.kernels)}

@@ -1,0 +1,96 @@
+"""Types of values: the shape of one example, the element type, and whether there is one per example.
+
+The batch axis is never part of `shape`. A value that depends on an input has `batched=True`: there is
+one per example. Parameters, states and constants have not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+FLOATS = ("f32", "f64")
+DTYPES = {
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+    "i32": np.dtype(np.int32),
+    "bool": np.dtype(np.bool_),
+}
+_RANK = {"bool": 0, "i32": 1, "f32": 2, "f64": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """`shape` is for one example; `classes` is k for labels of `class[k]`."""
+
+    shape: tuple[int, ...] = ()
+    dtype: str = "f32"
+    batched: bool = False
+    classes: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Elements of one example."""
+        return prod(self.shape)
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        return DTYPES[self.dtype]
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype in FLOATS
+
+    def with_(self, **changes: object) -> Type:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        if self.classes is not None and self.dtype == "i32":
+            inner = ", ".join([*map(str, self.shape), str(self.classes)])
+            return f"tokens[{inner}]" if self.shape else f"class[{inner}]"
+        shape = f"[{', '.join(map(str, self.shape))}]"
+        return shape if self.dtype == "f32" else f"{shape} {self.dtype}"
+
+
+class ShapeError(Exception):
+    """An operation does not fit its operands. `operand` is the index of the offending one."""
+
+    def __init__(
+        self, message: str, *, code: str = "E301", operand: int | None = None, help: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message, self.code, self.operand, self.help = message, code, operand, help
+
+
+def promote(*dtypes: str) -> str:
+    """The wider of several element types: bool < i32 < f32 < f64."""
+    return max(dtypes, key=_RANK.__getitem__)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy broadcasting of per-example shapes. Raises ShapeError."""
+    first = shapes[0]
+    if all(s == first for s in shapes[1:]):
+        return first
+    rank = max(map(len, shapes))
+    result = []
+    for axis in range(rank):
+        sizes = {s[axis - rank + len(s)] for s in shapes if axis - rank + len(s) >= 0} - {1}
+        if len(sizes) > 1:
+            shown = " and ".join(str(list(s)) for s in shapes)
+            raise ShapeError(
+                f"shapes {shown} do not broadcast: sizes {' and '.join(map(str, sorted(sizes)))}"
+                " meet in one axis",
+                code="E302",
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+def axis_index(axis: int, rank: int) -> int:
+    """A possibly negative axis as 0…rank−1. Raises ShapeError."""
+    if not -rank <= axis < rank:
+        raise ShapeError(f"axis {axis} does not exist in a value of {rank} axes", code="E303")
+    return axis % rank
