@@ -22,6 +22,9 @@ from .types import Type
 from .value import Value
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
+# The first bytes of every arena: int64 seed, int64 step (from 1), int64 first example of the batch in the
+# step's counter space (0 unless the batch is split over devices). Random draws read them.
+HEADER = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,284 @@
+"""Examples in memory or on disk: fields, columns, parts and the data set they form.
+
+In: raw arrays from a source. Out: contiguous arrays of the dtype and shape that a net asks for.
+A column keeps its file's own bytes (often a memory map of uint8) and applies scale and
+normalisation as rows are taken, so that a set larger than memory is never copied whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .memory import check_fits, readable
+
+Array = NDArray[Any]
+Indices = NDArray[np.int64]
+Shape = tuple[int, ...]
+
+NUMPY: Mapping[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+    "i32": np.dtype(np.int32),
+}
+_BLOCK = 4 << 20  # bytes converted at a time: stays in cache, bounds the temporary
+
+
+def shape_text(shape: Shape) -> str:
+    """`[1, 28, 28]`, as written in a `.net` file."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one named part of every example is: the type that a net's input must meet."""
+
+    name: str
+    shape: Shape
+    dtype: str = "f32"
+    classes: int | None = None
+    labels: tuple[str, ...] = ()  # the names of the classes, in order
+    columns: tuple[str, ...] = ()  # the names of the features, in order
+    target: bool = False
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def reshaped(self, shape: Shape) -> Field:
+        """The same numbers seen with another shape of equal size."""
+        if int(np.prod(shape, dtype=np.int64)) != self.size:
+            raise ValueError(f"{shape_text(self.shape)} and {shape_text(shape)} differ in size")
+        return replace(self, shape=tuple(shape))
+
+    def __str__(self) -> str:
+        if self.classes is not None and not self.shape:
+            return f"{self.name}: class[{self.classes}]"
+        suffix = "" if self.dtype == "f32" else f" {self.dtype}"
+        return f"{self.name}: {shape_text(self.shape)}{suffix}"
+
+    def as_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it, for `predict`."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "classes": self.classes,
+            "labels": list(self.labels),
+            "columns": list(self.columns),
+            "target": self.target,
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Field:
+        return cls(
+            str(facts["name"]),
+            tuple(int(n) for n in facts["shape"]),
+            str(facts["dtype"]),
+            None if facts["classes"] is None else int(facts["classes"]),
+            tuple(str(label) for label in facts["labels"]),
+            tuple(str(column) for column in facts["columns"]),
+            bool(facts["target"]),
+        )
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field and its numbers, one row an example, as the source has them.
+
+    The value of a row is `(raw / unit - mean) / deviation`.
+    """
+
+    field: Field
+    raw: Array
+    unit: float = 1.0  # 255 for bytes that mean 0…1
+    pooled: bool = False  # an image: its features share one mean and deviation
+    normalize: str = ""  # "feature" or "field": asked for, computed when the parts are known
+    mean: Array | None = None
+    deviation: Array | None = None
+    one_hot: bool = False
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @property
+    def plain(self) -> bool:
+        """Are the raw numbers the values?"""
+        return self.unit == 1.0 and self.mean is None and not self.one_hot
+
+    def rows(self, index: slice | Indices, dtype: str | None = None) -> Array:
+        """The values of some rows, C-contiguous; a view where nothing must be computed."""
+        wanted = NUMPY[dtype or self.field.dtype]
+        raw = self.raw[index]
+        if self.one_hot:
+            out: Array = np.zeros((len(raw), self.field.size), wanted)
+            out[np.arange(len(raw)), raw.astype(np.int64)] = 1
+        elif self.plain:
+            out = np.ascontiguousarray(raw, dtype=wanted)
+        else:
+            out = self._computed(raw, wanted)
+        return out.reshape((len(raw), *self.field.shape))
+
+    def _computed(self, raw: Array, wanted: np.dtype[Any]) -> Array:
+        # float64 features keep their precision until after the mean is taken away.
+        work = np.float32 if raw.dtype.itemsize <= 2 and wanted == np.float32 else np.float64
+        shift, scale = self._affine(work)
+        out = np.empty(raw.shape, wanted)
+        width = max(1, raw[:1].size) * 8
+        for start in range(0, len(raw), max(1, _BLOCK // width)):
+            block = slice(start, start + max(1, _BLOCK // width))
+            values = raw[block].astype(work)
+            if shift is not None:
+                values -= shift
+            values /= scale
+            out[block] = values
+        return out
+
+    def _affine(self, work: type[np.floating[Any]]) -> tuple[Array | None, Array]:
+        """(x/u − m)/d = (x − m·u)/(d·u)."""
+        if self.mean is None or self.deviation is None:
+            return None, np.asarray(self.unit, work)
+        return (self.mean * self.unit).astype(work), (self.deviation * self.unit).astype(work)
+
+
+Columns = dict[str, Column]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the examples: `train`, `valid` or `test`."""
+
+    columns: Columns
+    indices: Indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @cached_property
+    def _index(self) -> slice | Indices:
+        """A slice where the rows stand side by side, so that maps pass through uncopied."""
+        n = len(self.indices)
+        if n == 0:
+            return slice(0, 0)
+        first, last = int(self.indices[0]), int(self.indices[-1])
+        if last - first != n - 1 or not np.array_equal(self.indices, np.arange(first, last + 1)):
+            return self.indices
+        return slice(first, last + 1)
+
+    def array(self, field: str, dtype: str | None = None, shape: Shape | None = None) -> Array:
+        """All values of one field, C-contiguous `[n, *shape]`; a map passes through uncopied."""
+        column = self.columns[field]
+        passes = isinstance(self._index, slice) and column.plain
+        if not (passes and column.raw.dtype == NUMPY[dtype or column.field.dtype]):
+            check_fits(self.bytes(field, dtype), f"`{field}` as one array", None, _BY_CHUNKS)
+        return _shaped(column.rows(self._index, dtype), shape)
+
+    def rows(
+        self,
+        field: str,
+        positions: Indices,
+        dtype: str | None = None,
+        shape: Shape | None = None,
+    ) -> Array:
+        """The values at some positions of this part, gathered side by side."""
+        return _shaped(self.columns[field].rows(self.indices[positions], dtype), shape)
+
+    def bytes(self, field: str, dtype: str | None = None) -> int:
+        """What `array` takes."""
+        described = self.columns[field].field
+        return len(self) * described.size * NUMPY[dtype or described.dtype].itemsize
+
+
+_BY_CHUNKS = "train with batches read from the file, or `-> take(n)`"
+
+
+def _shaped(rows: Array, shape: Shape | None) -> Array:
+    return rows if shape is None else rows.reshape((len(rows), *shape))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a `data` declaration means."""
+
+    name: str
+    train: Part
+    valid: Part
+    test: Part
+    own_test: bool = False  # the source came with a test part
+    note: str = ""
+    _parts: tuple[str, ...] = field(default=("train", "valid", "test"), init=False, repr=False)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        return {name: column.field for name, column in self.train.columns.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(name for name, f in self.fields.items() if not f.target)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(name for name, f in self.fields.items() if f.target)
+
+    @property
+    def statistics(self) -> dict[str, dict[str, list[float]]]:
+        """Mean and deviation of each normalised field, for a checkpoint to carry."""
+        return {
+            name: {"mean": column.mean.ravel().tolist(), "std": column.deviation.ravel().tolist()}
+            for name, column in self.train.columns.items()
+            if column.mean is not None and column.deviation is not None
+        }
+
+    @property
+    def vocabulary(self) -> dict[str, list[str]]:
+        """The class names of each field that has them."""
+        return {name: list(f.labels) for name, f in self.fields.items() if f.labels}
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts that hold examples."""
+        every = {name: getattr(self, name) for name in self._parts}
+        return {name: part for name, part in every.items() if len(part)}
+
+    def mapped(self, change: Callable[[Columns], Columns]) -> Dataset:
+        """The same parts over changed columns; parts that shared columns still do."""
+        done: dict[int, Columns] = {}
+        parts = {}
+        for name in self._parts:
+            part: Part = getattr(self, name)
+            key = id(part.columns)
+            if key not in done:
+                done[key] = change(part.columns)
+            parts[name] = Part(done[key], part.indices)
+        return replace(self, **parts)
+
+    def describe(self) -> str:
+        """Parts, fields and sizes in a few lines."""
+        counts = ", ".join(f"{len(part):,} {name}" for name, part in self.parts.items())
+        lines = [f"{self.name}: {counts or 'no'} examples"]
+        for column in self.train.columns.values():
+            role = "target" if column.field.target else "input"
+            size = sum(part.bytes(column.field.name) for part in self.parts.values())
+            where = ", on disk" if isinstance(column.raw, np.memmap) else ""
+            scaled = ", normalized" if column.mean is not None else ""
+            lines.append(f"  {column.field}  ({role}, {readable(size)}{where}{scaled})")
+        return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
+
+
+def whole(
+    name: str, columns: list[Column], test: list[Column] | None = None, note: str = ""
+) -> Dataset:
+    """A set of one pool, or of a train and a test pool."""
+    pool = {column.field.name: column for column in columns}
+    train = Part(pool, np.arange(len(columns[0]), dtype=np.int64))
+    nothing = Part(pool, np.arange(0, dtype=np.int64))
+    if test is None:
+        return Dataset(name, train, nothing, nothing, note=note)
+    apart = {column.field.name: column for column in test}
+    own = Part(apart, np.arange(len(test[0]), dtype=np.int64))
+    return Dataset(name, train, nothing, own, own_test=True, note=note)
