@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ Attrs = Mapping[str, Any]
 REGISTRY: dict[str, Op] = {}
 
 
+class Run(NamedTuple):
+    """What a run of a graph is about, besides its leaves: sizes and the counters of draws."""
+
+    batch: int = 1
+    seed: int = 0
+    step: int = 1
+
+
 class Op:
     """An operation. Stateless: one instance serves every graph."""
 
@@ -42,6 +50,7 @@ class Op:
     infix: ClassVar[str] = ""  # operator in .net text, if it has one
     parameters: ClassVar[tuple[str, ...]] = ("x",)  # operand names, in order
     options: ClassVar[dict[str, Any]] = {}  # attribute: default (or REQUIRED)
+    variadic: ClassVar[bool] = False  # any number of operands (concat)
     abstract: ClassVar[bool] = True
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -69,6 +78,10 @@ class Op:
     def evaluate(self, y: Value, args: tuple[Array, ...]) -> Array:
         """The reference in NumPy. Batched operands carry the batch as axis 0."""
         raise TypeError(f"{self.name} has no reference")
+
+    def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:
+        """`evaluate` for the operations that also need the batch size, the seed or the step."""
+        return self.evaluate(y, args)
 
     def flops(self, y: Value) -> int:
         """Floating-point operations for one example."""
@@ -98,6 +111,11 @@ class Elementwise(Op, abstract=True):
     def scalar(self, *x: Scalar) -> Scalar:
         """One element of the result."""
         raise TypeError(f"{self.name} has no scalar expression")
+
+    def expression(self, y: Value, *x: Scalar) -> Scalar:
+        """`scalar`, for the value y: what fusion asks. Operations with attributes (cast, one_hot,
+        draws) say here how these enter; `Position(k)` counts along axis k of y."""
+        return self.scalar(*x)
 
     def reference(self, *x: Array) -> Array:
         """What the tests trust, on aligned arrays."""

@@ -55,13 +55,23 @@ class Type:
 
 
 class ShapeError(Exception):
-    """An operation does not fit its operands. `operand` is the index of the offending one."""
+    """An operation does not fit its operands.
+
+    `operand` is the index of the offending one; `note` is what to print beside the underline.
+    """
 
     def __init__(
-        self, message: str, *, code: str = "E301", operand: int | None = None, help: str = ""
+        self,
+        message: str,
+        *,
+        code: str = "E301",
+        operand: int | None = None,
+        help: str = "",
+        note: str = "",
     ) -> None:
         super().__init__(message)
-        self.message, self.code, self.operand, self.help = message, code, operand, help
+        self.message, self.code, self.operand = message, code, operand
+        self.help, self.note = help, note
 
 
 def promote(*dtypes: str) -> str:

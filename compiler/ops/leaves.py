@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..op import Array, Attrs, Leaf
+from ..op import Array, Attrs, Leaf, Run
 from ..types import Type
 from ..value import Value
 
@@ -49,6 +49,9 @@ class BatchSize(Leaf):
 
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
         return Type((), attrs.get("dtype", "f32"))
+
+    def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:
+        return np.asarray(run.batch, y.type.numpy)
 
 
 class Constant(Leaf):

@@ -1,0 +1,82 @@
+"""Putting pieces together: concat and pad."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..op import REQUIRED, Assemble, Attrs, apply, cast
+from ..types import ShapeError, Type, axis_index, promote
+from ..value import Value
+
+
+class Concat(Assemble):
+    """The operands one after another along an axis."""
+
+    latex = r"[{x}; {y}]"
+    parameters = ("x", "y")
+    variadic = True
+    options: ClassVar[dict[str, Any]] = {"axis": 0}
+
+    def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        if not args:
+            raise ShapeError("`concat` needs at least one value", code="E309")
+        dtype = promote(*(a.type.dtype for a in args))
+        axis = axis_index(int(attrs.get("axis", 0)), len(args[0].shape))
+        return tuple(cast(a, dtype) for a in args), {"axis": axis}
+
+    def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
+        axis = attrs["axis"]
+        first = types[0].shape
+        for k, t in enumerate(types):
+            if _without(t.shape, axis) != _without(first, axis) or len(t.shape) != len(first):
+                raise ShapeError(f"`concat` along axis {axis} needs the other sizes to match,"
+                                 f" got {list(first)} and {list(t.shape)}",
+                                 code="E309", operand=k)  # fmt: skip
+        total = sum(t.shape[axis] for t in types)
+        shape = (*first[:axis], total, *first[axis + 1 :])
+        return Type(shape, types[0].dtype, any(t.batched for t in types))
+
+    def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:
+        axis, at, starts = y.attrs["axis"], 0, []
+        for a in y.args:
+            starts.append(tuple(at if k == axis else 0 for k in range(len(y.shape))))
+            at += a.shape[axis]
+        return tuple(starts)
+
+    def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
+        return tuple(
+            apply("slice", g, start=start, size=x.shape)
+            for start, x in zip(self.pieces(y), args, strict=True)
+        )
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+class Pad(Assemble):
+    """x inside a larger `shape` of zeros, beginning at `start`."""
+
+    latex = r"\operatorname{{pad}}({x})"
+    options: ClassVar[dict[str, Any]] = {"start": REQUIRED, "shape": REQUIRED}
+
+    def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        return args, {k: tuple(int(n) for n in attrs[k]) for k in ("start", "shape")}
+
+    def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
+        (x,) = types
+        start, shape = attrs["start"], attrs["shape"]
+        fits = len(start) == len(shape) == len(x.shape) and all(
+            s >= 0 and s + n <= whole for s, n, whole in zip(start, x.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"{list(x.shape)} at {list(start)} does not fit into {list(shape)}",
+                             code="E309", operand=0)  # fmt: skip
+        return Type(shape, x.dtype, x.batched)
+
+    def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:
+        start: tuple[int, ...] = y.attrs["start"]
+        return (start,)
+
+    def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
+        return (apply("slice", g, start=y.attrs["start"], size=args[0].shape),)

@@ -1,0 +1,88 @@
+"""Random draws, from counters: the same seed gives the same numbers on every target.
+
+A draw is told apart by its `stream`; `batched` gives fresh numbers for every example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from .. import random
+from ..op import REQUIRED, Array, Attrs, Elementwise, Op, Run
+from ..scalar import Call, Position, Scalar
+from ..types import Type
+from ..value import Value
+
+
+class Draw(Elementwise, abstract=True):
+    """Elementwise without operands: element i of example e comes from the counter e·size + i."""
+
+    parameters = ()
+    options: ClassVar[dict[str, Any]] = {
+        "shape": REQUIRED,
+        "stream": 0,
+        "batched": False,
+        "dtype": "f32",
+    }
+    sample: ClassVar[Callable[..., Array]]
+
+    def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        return args, {
+            "shape": tuple(int(n) for n in attrs["shape"]),
+            "stream": int(attrs.get("stream", 0)),
+            "batched": bool(attrs.get("batched", False)),
+            "dtype": attrs.get("dtype", "f32"),
+        }
+
+    def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
+        return Type(attrs["shape"], attrs["dtype"], attrs["batched"])
+
+    def expression(self, y: Value, *x: Scalar) -> Scalar:
+        return Call(self.name, y.attrs["stream"], Position(-1))
+
+    def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:
+        shape = (run.batch, *y.shape) if y.type.batched else y.shape
+        return self.sample(shape, y.attrs["stream"], y.type.dtype, run.seed, run.step)
+
+    def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
+        return ()
+
+
+class Uniform(Draw):
+    """Independent numbers, evenly spread over [0, 1)."""
+
+    latex = r"\mathcal{{U}}(0, 1)"
+    sample = staticmethod(random.uniform)
+
+
+class Normal(Draw):
+    """Independent numbers from the standard normal distribution."""
+
+    latex = r"\mathcal{{N}}(0, 1)"
+    sample = staticmethod(random.normal)
+
+
+class Orthogonal(Op):
+    """A random matrix with orthonormal rows or columns, whichever are fewer; for initial values."""
+
+    family = "draw"
+    latex = r"\mathcal{{O}}"
+    parameters = ()
+    options: ClassVar[dict[str, Any]] = {"shape": REQUIRED, "stream": 0, "dtype": "f32"}
+
+    def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        return args, {
+            "shape": tuple(int(n) for n in attrs["shape"]),
+            "stream": int(attrs.get("stream", 0)),
+            "dtype": attrs.get("dtype", "f32"),
+        }
+
+    def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
+        return Type(attrs["shape"], attrs["dtype"])
+
+    def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:
+        return random.orthogonal(y.shape, y.attrs["stream"], y.type.dtype, run.seed, run.step)
+
+    def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
+        return ()
