@@ -69,7 +69,12 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class Let:
     """`Temp(position)` = one `Call` of scalar.py over `Element` (a read), `Temp`, `Literal`,
-    `Position` (index along a stage axis; −1: flat index in the example)."""
+    `Position` (index along a stage axis; −1: flat index in the example).
+
+    Draws always count with `Position(−1)`, and their elements are those of the stage: the counter is
+    example·(product of the axes) + flat index; in an epilogue it is
+    (loop index·rows + row)·columns + column, whichever of these the batch is part of.
+    """
 
     expression: Scalar
     dtype: str
@@ -101,7 +106,10 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One loop nest: reads, a straight-line program, writes and folds."""
+    """One loop nest: reads, a straight-line program, writes and folds.
+
+    For one element, all reads come before all writes (a slot may be read and written at one place).
+    """
 
     axes: tuple[int, ...]
     reads: tuple[Access, ...]  # Element(i) reads reads[i]
@@ -133,9 +141,13 @@ class Loops(Kernel):
 
     Batched: examples are independent, so any split over threads is allowed and no barrier is needed
     between stages; a value written by one stage and read by the next lives in an ordinary slot.
-    Not batched with one stage and no folds: the elements are independent.
-    `over_batch`: exactly one stage, whose folds all have `batch`; the result has no batch; results
-    (elements of the axes that stay) are independent.
+    Not batched, one of three forms:
+    * one stage without folds: the elements are independent;
+    * a first stage whose folds all have the same `axes` (and it writes nothing else), then at most
+      one stage over the axes that stay, without folds, whose element i uses of the first stage only
+      result i: the results (elements of the axes that stay) are independent;
+    * else: the stages run in order.
+    `over_batch`: of the second form, and all folds have `batch`; the stage after them has no batch.
     """
 
     stages: tuple[Stage, ...]
@@ -222,8 +234,10 @@ class Plan:
 
     @cached_property
     def index_of(self) -> dict[str, int]:
+        """Names of results give way to those of leaves, where they are the same."""
         named = ("input", "param", "state", "scalar", "output")
-        return {b.name: i for i, b in enumerate(self.buffers) if b.kind in named}
+        own = {b.name: i for i, b in enumerate(self.buffers) if b.kind in named}
+        return {**self.outputs, **self.recorded, **own}
 
     @property
     def distinct(self) -> dict[tuple[object, ...], AnyKernel]:

@@ -17,6 +17,7 @@ FUNCTIONS = {
     "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2,
     "and": 2, "or": 2, "not": 1, "select": 3,
     "f32": 1, "f64": 1, "i32": 1, "bool": 1,  # conversions
+    "batch": 0,  # the number of examples of this run, as a number of the let's element type
     # uniform(stream, element): in [0, 1), from the generator keyed by (seed, stream) at the counter
     # (example * elements + element, step); normal(stream, element): standard normal by Box-Muller.
     "uniform": 2, "normal": 2,
