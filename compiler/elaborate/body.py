@@ -1,0 +1,379 @@
+"""The statements of one block instance, run in order.
+
+A statement that fails is reported, what it would have defined is poisoned, and the next one is tried:
+a user sees all independent mistakes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from ...dsl import syntax as s
+from ...dsl.diagnostics import Failure, Label, fail
+from ...dsl.source import Span
+from ..graph import Leaf, Output, leaf
+from ..op import cast as convert
+from ..op import constant
+from ..types import Type
+from ..value import Value
+from .expressions import describe, evaluate, operand
+from .initial import initial_value
+from .instances import whole
+from .scope import POISON, Meaning, Poisoned, Record, Scope
+
+MAX_TURNS = 100_000
+
+
+def run_body(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> None:
+    """Run statements. `top`: this is the net itself, whose inputs are data."""
+    for statement in body:
+        try:
+            if _chosen(statement, scope):
+                scope.target = ""
+                _RUN[type(statement)](statement, scope, top)
+        except Failure as failure:
+            scope.report(failure)
+            _poison(statement, scope)
+        except Poisoned:
+            _poison(statement, scope)
+
+
+def _chosen(statement: s.Statement, scope: Scope) -> bool:
+    """Is the guard of a statement true? `otherwise` is what is left of the chain just before."""
+    guard = statement.guard
+    if guard is None:
+        scope.branch_taken = None
+        return True
+    if guard.condition is not None:
+        chosen = condition(guard.condition, scope)
+        scope.branch_taken = bool(scope.branch_taken) or chosen
+        return chosen
+    if scope.branch_taken is None:
+        raise fail("E240", "`otherwise` without a `when` just before it", guard.span,
+                   help="put it directly below the statement with `when`")  # fmt: skip
+    return not scope.branch_taken
+
+
+def condition(e: s.Expr, scope: Scope) -> bool:
+    """A truth value known at compile time; `training` is one. Raises Failure E241."""
+    if isinstance(e, s.Name) and e.id == "training" and "training" not in scope.names:
+        return scope.net.training
+    if isinstance(e, s.Unary) and e.op == "not":
+        return not condition(e.operand, scope)
+    if isinstance(e, s.Binary) and e.op in ("and", "or"):
+        left, right = condition(e.left, scope), condition(e.right, scope)
+        return (left and right) if e.op == "and" else (left or right)
+    value = evaluate(e, scope)
+    if isinstance(value, Value):
+        raise fail("E241", "`when` chooses at compile time, but this depends on the data", e.span,
+                   help="use `where(condition, a, b)` to choose for each element")  # fmt: skip
+    if not isinstance(value, bool | int):
+        raise fail("E241", f"a condition is true or false, got {describe(value)}", e.span)
+    return bool(value)
+
+
+def _poison(statement: s.Statement, scope: Scope) -> None:
+    for name in _defines(statement):
+        scope.names.setdefault(name, POISON)
+    if isinstance(statement, s.Output):
+        for item in statement.items:
+            scope.results.setdefault(item.name.id if item.name else "output", cast(Value, POISON))
+
+
+def _defines(statement: s.Statement) -> list[str]:
+    if isinstance(statement, s.Equation):
+        return [t.id for t in statement.targets]
+    if isinstance(statement, s.Param | s.State | s.Input):
+        return [n.id for n in statement.names]
+    if isinstance(statement, s.Output):
+        return [i.name.id for i in statement.items if i.name]
+    if isinstance(statement, s.Scan):
+        return ["yielded", *(c.name.id for c in statement.carries)]
+    inner = [*getattr(statement, "body", ()), *getattr(statement, "otherwise", ())]
+    return [name for each in inner for name in _defines(each)]
+
+
+def bind(name: s.Ident, meaning: Meaning, scope: Scope) -> None:
+    """Give a name its one meaning; in a later turn of `repeat` it may get another."""
+    before = scope.defined.get(name.id)
+    if before is not None and scope.bound_in.get(name.id) == scope.turn:
+        raise fail("E206", f"`{name.id}` is defined twice", name.span, note="again here",
+                   labels=(Label(before, "first defined here"),),
+                   help="every name has one value: choose another name")  # fmt: skip
+    scope.names[name.id] = meaning
+    scope.defined[name.id] = name.span
+    scope.bound_in[name.id] = scope.turn
+
+
+def declared_type(t: s.TypeExpr, scope: Scope, batched: bool) -> Type:
+    """A type with all its sizes known. Raises Failure E307, E212, E314."""
+    if isinstance(t, s.ClassType):
+        return Type((), "i32", batched, whole(t.count, scope))
+    if isinstance(t, s.TokensType):
+        return Type((whole(t.length, scope),), "i32", batched, whole(t.count, scope))
+    dots = [e for e in t.sizes if isinstance(e, s.Ellipsis_)]
+    if dots:
+        raise fail("E307", "`...` is a shape taken from elsewhere; here sizes must be given",
+                   dots[0].span)  # fmt: skip
+    dtype = t.dtype or scope.net.dtype
+    if dtype not in ("f32", "f64", "i32", "bool"):
+        raise fail("E314", f"elements of `{dtype}` are not supported on this target", t.span,
+                   help="use f32 or f64")  # fmt: skip
+    return Type(tuple(whole(e, scope) for e in t.sizes), dtype, batched)
+
+
+# ---------------------------------------------------------------- one kind of statement each
+
+
+def _input(statement: s.Input, scope: Scope, top: bool) -> None:
+    if not top:
+        return  # bound by the application
+    type = declared_type(statement.type, scope, batched=True)
+    for name in statement.names:
+        value = leaf("input", name.id, type, name.span)
+        _new_leaf(Leaf(value, "input", span=name.span), name.span, scope)
+        bind(name, value, scope)
+
+
+def _new_leaf(new: Leaf, span: Span, scope: Scope) -> None:
+    other = scope.net.leaves.get(new.name)
+    if other is not None:
+        labels = (Label(other.span, "first here"),) if other.span else ()
+        raise fail("E206", f"`{new.name}` is defined twice", span, labels=labels)
+    scope.net.leaves[new.name] = new
+
+
+def _param(statement: s.Param, scope: Scope, top: bool) -> None:
+    for name in statement.names:
+        bind(name, _one_param(statement, name, scope), scope)
+
+
+def _one_param(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
+    if scope.net.initialising:
+        raise fail("E242", "an initialiser cannot have parameters", statement.span)
+    if statement.tied_to is not None:
+        return _tied(statement, name, scope)
+    if statement.type is None:
+        raise fail("E243", f"`{name.id}` needs a shape", name.span, help=f"`param {name.id}: [n] ~ glorot`")
+    type = declared_type(statement.type, scope, batched=False)
+    shared = scope.layer.names.get(name.id) if scope.layer is not None else None
+    if isinstance(shared, Value):
+        _same_sizes(shared, type, statement, scope)
+        return shared
+    path = f"{scope.path}.{name.id}" if scope.path else name.id
+    value = leaf("param", path, type, name.span, instance=scope.path, block=scope.block)
+    decay = evaluate(statement.decay, scope) if statement.decay is not None else 0.0
+    file = evaluate(statement.from_file, scope) if statement.from_file is not None else ""
+    initial, text = initial_value(statement.initialiser, statement.value, type, scope, path)
+    new = Leaf(value, "param", initial, text, statement.frozen, float(cast(float, decay)), str(file),
+               name.span)  # fmt: skip
+    _new_leaf(new, name.span, scope)
+    _remember(name.id, value, scope)
+    return value
+
+
+def _remember(name: str, value: Value, scope: Scope) -> None:
+    if scope.layer is not None:
+        scope.layer.names[name] = value
+
+
+def _tied(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
+    assert statement.tied_to is not None
+    value = operand(evaluate(statement.tied_to, scope), statement.tied_to.span, scope)
+    if not isinstance(value, Value):
+        raise fail("E244", "a parameter can only be tied to another parameter", statement.tied_to.span)
+    if statement.type is not None:
+        type = declared_type(statement.type, scope, batched=False)
+        if type.shape != value.shape:
+            raise fail("E312", f"`{name.id}` is {type} but what it is tied to is {value.type}",
+                       statement.type.span, labels=(Label(statement.tied_to.span, str(value.type)),),
+                       help=f"tie it to the transpose: `tied to {statement.tied_to.span.text}'`"
+                       if type.shape == value.shape[::-1] else "")  # fmt: skip
+    return value
+
+
+def _same_sizes(shared: Value, type: Type, statement: s.Param, scope: Scope) -> None:
+    if shared.shape == type.shape:
+        return
+    assert scope.layer is not None
+    first = scope.layer.applied_at or scope.layer.span
+    raise fail("E315", f"this layer's weights are {shared.type}, but here they would have to be {type}",
+               scope.layer.span, labels=(Label(first, "sizes were fixed when it was applied here"),),
+               help="make a second layer for inputs of another size")  # fmt: skip
+
+
+def _state(statement: s.State, scope: Scope, top: bool) -> None:
+    for name in statement.names:
+        if statement.type is None:
+            raise fail("E243", f"`{name.id}` needs a shape", name.span,
+                       help=f"`state {name.id}: [n] = 0`")  # fmt: skip
+        type = declared_type(statement.type, scope, batched=False)
+        shared = scope.layer.names.get(name.id) if scope.layer is not None else None
+        if isinstance(shared, Value):
+            bind(name, shared, scope)
+            continue
+        path = f"{scope.path}.{name.id}" if scope.path else name.id
+        value = leaf("state", path, type, name.span, instance=scope.path, block=scope.block)
+        initial, text = initial_value(statement.initialiser, statement.value, type, scope, path)
+        _new_leaf(Leaf(value, "state", initial, text, span=name.span), name.span, scope)
+        _remember(name.id, value, scope)
+        bind(name, value, scope)
+
+
+def _update(statement: s.Update, scope: Scope, top: bool) -> None:
+    target = scope.lookup(statement.name.id)
+    if not isinstance(target, Value) or target.op.name != "state":
+        raise fail("E245", f"`{statement.name.id}` is not a state, so it cannot be updated",
+                   statement.name.span, help="declare it above: `state name: [n] = 0`")  # fmt: skip
+    value = _tensor(statement.value, scope)
+    if not scope.net.training:
+        return
+    if value.shape != target.shape or value.type.batched:
+        raise fail("E312", f"`{statement.name.id}` is {target.type}, its update"
+                   f" {value.type}{' for every example' if value.type.batched else ''}",
+                   statement.value.span,
+                   help="a state is shared by the batch: reduce with `over = batch`"
+                   if value.type.batched else "")  # fmt: skip
+    name = str(target.attrs["name"])
+    outputs = scope.net.outputs
+    outputs.append(Output("update", name, convert(value, target.type.dtype), target, statement.span))
+
+
+def _tensor(e: s.Expr, scope: Scope) -> Value:
+    x = operand(evaluate(e, scope), e.span, scope)
+    return x if isinstance(x, Value) else constant(x, scope.net.dtype)
+
+
+def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
+    targets = statement.targets
+    scope.target = targets[0].id if len(targets) == 1 else ""
+    meaning = evaluate(statement.value, scope)
+    scope.target = ""
+    if len(targets) == 1:
+        bind(targets[0], _named(meaning, targets[0].id, statement.value), scope)
+        return
+    parts: tuple[Meaning, ...] = meaning if isinstance(meaning, tuple) else ()
+    if isinstance(meaning, Record):
+        parts = tuple(meaning.fields.values())
+    if len(parts) != len(targets):
+        raise fail("E246", f"{len(targets)} names on the left, {len(parts) or 1} on the right",
+                   statement.span)  # fmt: skip
+    for name, part in zip(targets, parts, strict=True):
+        bind(name, _named(part, name.id, statement.value), scope)
+
+
+def _named(meaning: Meaning, name: str, e: s.Expr) -> Meaning:
+    """A computed value takes the name of its equation; a second name for a value does not rename it."""
+    if isinstance(meaning, Value) and meaning.args and not isinstance(e, s.Name | s.Attribute):
+        return meaning.named(name)
+    return meaning
+
+
+def _output(statement: s.Output, scope: Scope, top: bool) -> None:
+    for item in statement.items:
+        value = _tensor(item.value, scope)
+        word = item.name.id if item.name else "output"
+        if word in scope.results:
+            raise fail("E206", f"the output `{word}` is given twice", item.span,
+                       help="name them: `output mean = …, spread = …`")  # fmt: skip
+        if item.name is not None:
+            named = _named(value, word, item.value)
+            bind(item.name, named, scope)
+            value = cast(Value, named)
+        scope.results[word] = value
+        if top:
+            scope.net.outputs.append(Output("output", word, value, span=item.span))
+
+
+def _figure(kind: str) -> Callable[[Any, Scope, bool], None]:
+    """`loss` and `metric`: one number for each example."""
+
+    def run(statement: s.Loss | s.Metric, scope: Scope, top: bool) -> None:
+        if not top:
+            return  # a net used as a block keeps its outputs only
+        value = _tensor(statement.value, scope)
+        word = statement.name.id if statement.name else _own_word(kind, statement.value)
+        if value.shape != ():
+            raise fail("E316", f"a {kind} is one number for each example, got {value.type}",
+                       statement.value.span,
+                       help=f"reduce it: `{kind} sum(…)` or `{kind} mean(…)`")  # fmt: skip
+        if any(o.name == word for o in scope.net.outputs if o.kind in ("loss", "metric")):
+            raise fail("E206", f"there are two results called `{word}`", statement.span,
+                       help=f"name them: `{kind} other_name = …`")  # fmt: skip
+        value = convert(value, scope.net.dtype)
+        scope.net.outputs.append(Output(kind, word, value, span=statement.span))
+        if statement.name is not None:
+            bind(statement.name, value, scope)
+
+    return run
+
+
+def _own_word(kind: str, e: s.Expr) -> str:
+    if kind == "metric" and isinstance(e, s.Call) and isinstance(e.function, s.Name):
+        return e.function.id
+    return kind
+
+
+def _when(statement: s.When, scope: Scope, top: bool) -> None:
+    chosen = statement.body if condition(statement.condition, scope) else statement.otherwise
+    run_body(chosen, scope, top)
+    scope.branch_taken = None
+
+
+def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:
+    count = evaluate(statement.count, scope)
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_TURNS:
+        raise fail("E247", f"`repeat` takes a whole number from 0 to {MAX_TURNS}, got {describe(count)}",
+                   statement.count.span)  # fmt: skip
+    for _ in range(count):
+        if not _turn(statement.body, scope, top):
+            return
+
+
+def _for(statement: s.For, scope: Scope, top: bool) -> None:
+    items = evaluate(statement.items, scope)
+    if not isinstance(items, tuple):
+        raise fail("E247", f"`for` walks a list, got {describe(items)}", statement.items.span,
+                   help="for example `for units in [64, 128] { … }`")  # fmt: skip
+    hidden = scope.names.get(statement.variable.id)
+    for item in items:
+        scope.names[statement.variable.id] = item
+        if not _turn(statement.body, scope, top):
+            break
+    scope.names.pop(statement.variable.id, None)
+    if hidden is not None:
+        scope.names[statement.variable.id] = hidden
+
+
+def _turn(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> bool:
+    """One turn of a repetition; false when it failed (the next turn would only fail again)."""
+    before = len(scope.net.diagnostics)
+    scope.turn += 1
+    run_body(body, scope, top)
+    return len(scope.net.diagnostics) == before
+
+
+def _later(word: str) -> Callable[[Any, Scope, bool], None]:
+    def run(statement: s.Statement, scope: Scope, top: bool) -> None:
+        raise fail("E250", f"`{word}` is understood but cannot be compiled yet", statement.span,
+                   help="this version compiles dense networks; recurrence comes with a later one")  # fmt: skip
+
+    return run
+
+
+_RUN: dict[type, Callable[[Any, Scope, bool], None]] = {
+    s.Input: _input,
+    s.Param: _param,
+    s.State: _state,
+    s.Update: _update,
+    s.Equation: _equation,
+    s.Output: _output,
+    s.Loss: _figure("loss"),
+    s.Metric: _figure("metric"),
+    s.When: _when,
+    s.Repeat: _repeat,
+    s.For: _for,
+    s.Scan: _later("scan"),
+    s.Yield: _later("yield"),
+}

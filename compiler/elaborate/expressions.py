@@ -1,0 +1,330 @@
+"""Expressions to values, or to plain numbers where everything is known at compile time.
+
+Numbers stay Python numbers until they meet a value, so sizes and settings are exact. Long chains
+(`a + b + …`, `x -> f -> g …`) are walked with a loop along their left spine; brackets nest at most as
+deep as the parser allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from ...dsl import syntax as s
+from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
+from ...dsl.source import Span
+from ..op import apply, registry
+from ..types import ShapeError
+from ..value import Origin, Value, origin
+from . import functions, instances
+from .numbers import NUMERIC, is_number, number_call
+from .scope import POISON, BlockRef, Function, Layer, Meaning, Poisoned, Record, Scope
+
+INFIX = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "@": "matmul",
+    "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
+    "and": "and", "or": "or",
+}  # fmt: skip
+
+
+def evaluate(e: s.Expr, scope: Scope) -> Meaning:
+    """What an expression means in a scope. Raises Failure, or Poisoned."""
+    if isinstance(e, s.Binary | s.Pipe):
+        return _spine(e, scope)
+    return _EVALUATE[type(e)](e, scope)
+
+
+def _spine(e: s.Expr, scope: Scope) -> Meaning:
+    chain: list[s.Binary | s.Pipe] = []
+    while isinstance(e, s.Binary | s.Pipe):
+        chain.append(e)
+        e = e.left if isinstance(e, s.Binary) else e.value
+    result = evaluate(e, scope)
+    for link in reversed(chain):
+        if isinstance(link, s.Pipe):
+            result = _pipe(result, link, scope)
+        else:
+            result = _binary(result, link, scope)
+    return result
+
+
+def _pipe(given: Meaning, e: s.Pipe, scope: Scope) -> Meaning:
+    items = given if isinstance(given, tuple) else (given,)
+    span = e.span
+    if isinstance(e.stage, s.Call):
+        function = evaluate(e.stage.function, scope)
+        if isinstance(function, Function):
+            positional, named = arguments(e.stage, scope)
+            return functions.call(function.name, [*items, *positional], named, e.stage.span, scope)
+        stage = evaluate(e.stage, scope)
+        return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope)
+    stage = evaluate(e.stage, scope)
+    if isinstance(stage, Function):
+        return functions.call(stage.name, list(items), {}, e.stage.span, scope)
+    return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope)
+
+
+def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
+    right = evaluate(e.right, scope)
+    if is_number(left) and is_number(right):
+        return number_call(INFIX[e.op], [left, right], e.span)
+    a, b = operand(left, e.left.span, scope), operand(right, e.right.span, scope)
+    if isinstance(a, Value) and isinstance(b, Value):
+        operands = (a, b)
+        return build(INFIX[e.op], operands, {}, e.span, scope, (e.left.span, e.right.span))
+    return build(INFIX[e.op], (a, b), {}, e.span, scope, (e.left.span, e.right.span))
+
+
+def operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
+    """A value or number to compute with; a one-output record is its output. Raises Failure E220."""
+    if isinstance(meaning, Value):
+        return meaning
+    if is_number(meaning):
+        return cast(float, meaning)
+    if isinstance(meaning, Record):
+        names = ", ".join(f".{n}" for n in meaning.fields)
+        raise fail("E221", "several outputs where one value is needed", span,
+                   help=f"choose one: {names}")  # fmt: skip
+    raise fail("E220", f"{describe(meaning)} is not a value to compute with", span,
+               help="apply it first: `x -> layer`" if isinstance(meaning, BlockRef | Layer | Function)
+               else "")  # fmt: skip
+
+
+def build(
+    name: str,
+    args: tuple[Value | float, ...],
+    attrs: dict[str, Any],
+    span: Span,
+    scope: Scope,
+    spans: tuple[Span, ...] = (),
+) -> Value:
+    """One operation; its shape errors are told at the user's line."""
+    with origin(Origin(span, scope.path, scope.block)):
+        try:
+            return apply(name, *args, **attrs)
+        except ShapeError as error:
+            raise shape_failure(error, args, span, spans) from None
+
+
+def shape_failure(
+    error: ShapeError, args: tuple[Value | float, ...], span: Span, spans: tuple[Span, ...] = ()
+) -> Failure:
+    """A shape error as a diagnostic: the operands' shapes, and where the named ones were fixed."""
+    labels = []
+    for a in args:
+        where = a.origin.span if isinstance(a, Value) else None
+        if isinstance(a, Value) and where is not None and a.origin.name and not _inside(where, span):
+            text = f"`{a.origin.name}` is {a.type} here"
+            if not any(label.span == where for label in labels):
+                labels.append(Label(where, text))
+    shown = " and ".join(str(a.type) if isinstance(a, Value) else f"{a:g}" for a in args)
+    note = getattr(error, "note", "") or shown
+    return fail(error.code, error.message, span, note=note, labels=tuple(labels), help=error.help)
+
+
+def _inside(a: Span, b: Span) -> bool:
+    return a.source is b.source and b.start <= a.start and a.end <= b.end
+
+
+def describe(meaning: Meaning) -> str:
+    """A meaning in words, for messages."""
+    if isinstance(meaning, BlockRef):
+        return f"the block `{meaning.block.name.id}`"
+    if isinstance(meaning, Layer):
+        return f"the layer `{meaning.ref.block.name.id}`"
+    if isinstance(meaning, Function):
+        return f"the function `{meaning.name}`"
+    if isinstance(meaning, Value):
+        return f"a value of type {meaning.type}"
+    if isinstance(meaning, tuple):
+        return f"a tuple of {len(meaning)}"
+    if isinstance(meaning, str):
+        return f'the word "{meaning}"'
+    if isinstance(meaning, bool):
+        return "true" if meaning else "false"
+    return str(meaning)
+
+
+# ---------------------------------------------------------------- one kind of expression each
+
+
+def _name(e: s.Name, scope: Scope) -> Meaning:
+    meaning = scope.lookup(e.id)
+    if meaning is None:
+        raise unknown_name(e.id, e.span, scope)
+    if meaning is POISON:
+        raise Poisoned
+    return meaning
+
+
+def unknown_name(name: str, span: Span, scope: Scope) -> Failure:
+    near = did_you_mean(name, scope.known())
+    return fail("E220" if not name else "E212", f"`{name}` is not defined", span,
+                note="not known here", help=near or "define it above: `name = …`")  # fmt: skip
+
+
+def _transpose(e: s.Transpose, scope: Scope) -> Meaning:
+    x = operand(evaluate(e.operand, scope), e.operand.span, scope)
+    if not isinstance(x, Value):
+        return x
+    if len(x.shape) == 1:  # a vector is a column, so its transpose is a row
+        return build("reshape", (x,), {"shape": (1, *x.shape)}, e.span, scope)
+    rank = len(x.shape)
+    perm = (*range(rank - 2), rank - 1, rank - 2) if rank else ()
+    return build("transpose", (x,), {"perm": perm}, e.span, scope) if rank else x
+
+
+def _unary(e: s.Unary, scope: Scope) -> Meaning:
+    x = evaluate(e.operand, scope)
+    word = "neg" if e.op == "-" else "not"
+    if is_number(x):
+        return number_call(word, [x], e.span)
+    return build(word, (operand(x, e.operand.span, scope),), {}, e.span, scope)
+
+
+def _index(e: s.Index, scope: Scope) -> Meaning:
+    base = evaluate(e.base, scope)
+    if isinstance(base, tuple):
+        (item,) = e.items if len(e.items) == 1 else (None,)
+        position = evaluate(item, scope) if item is not None else None
+        if not isinstance(position, int) or not -len(base) <= position < len(base):
+            raise fail("E306", f"a tuple of {len(base)} has no item there", e.span)
+        return base[position]
+    x = operand(base, e.base.span, scope)
+    if not isinstance(x, Value):
+        raise fail("E306", "a number cannot be indexed", e.span)
+    return functions.index(x, e, scope)
+
+
+def _call(e: s.Call, scope: Scope) -> Meaning:
+    function = evaluate(e.function, scope)
+    positional, named = arguments(e, scope)
+    if isinstance(function, Function):
+        return functions.call(function.name, positional, named, e.span, scope)
+    if isinstance(function, BlockRef):
+        applied = any(_is_tensor(a) for a in positional) or any(
+            _is_tensor(v) for v in named.values()
+        )
+        if applied or instances.takes_nothing(function):
+            return instances.apply_block(function, positional, named, e.span, scope)
+        return instances.make_layer(function, positional, named, e.span, scope)
+    if isinstance(function, Layer):
+        return instances.apply_layer(function, positional, named, e.span, e.function.span, scope)
+    raise fail("E222", f"{describe(function)} cannot be called", e.function.span)
+
+
+def _is_tensor(meaning: Meaning) -> bool:
+    return isinstance(meaning, Value | Record)
+
+
+def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], dict[str, Meaning]]:
+    """Positional and named arguments of a call. Raises Failure E223 for a name given twice."""
+    positional: list[Meaning] = []
+    named: dict[str, Meaning] = {}
+    for argument in e.arguments:
+        if argument.name is None:
+            positional.append(evaluate(argument.value, scope))
+            continue
+        if argument.name in named:
+            raise fail("E223", f"`{argument.name}` is given twice", argument.span)
+        # `over = (batch, 1)`: the batch axis has a name and no number.
+        value = argument.value
+        named[argument.name] = (
+            _axes(value, scope) if argument.name == "over" else evaluate(value, scope)
+        )
+    return positional, named
+
+
+def _axes(e: s.Expr, scope: Scope) -> Meaning:
+    items = e.items if isinstance(e, s.Tuple | s.List) else (e,)
+    return tuple(
+        "batch" if isinstance(i, s.Name) and i.id == "batch" else evaluate(i, scope) for i in items
+    )
+
+
+def _attribute(e: s.Attribute, scope: Scope) -> Meaning:
+    base = evaluate(e.base, scope)
+    if isinstance(base, Record):
+        fields: dict[str, Any] = dict(base.fields)
+        what = "outputs"
+    elif isinstance(base, Layer):
+        if base.applied_at is None:
+            raise fail("E224", f"`{s_text(e.base)}` has no parameters yet: sizes are fixed when it is"
+                       " first applied", e.span, help="apply the layer above this line")  # fmt: skip
+        fields, what = base.names, "parameters"
+    else:
+        raise fail("E225", f"{describe(base)} has no `.{e.name}`", e.span)
+    if e.name not in fields:
+        near = did_you_mean(e.name, fields)
+        raise fail("E225", f"there is no `.{e.name}` among the {what}: {', '.join(fields)}", e.span,
+                   help=near)  # fmt: skip
+    found: Meaning = fields[e.name]
+    return found
+
+
+def s_text(e: s.Expr) -> str:
+    return e.span.text
+
+
+def _sequence(e: s.Expr, scope: Scope) -> Meaning:
+    items = cast(s.Tuple | s.List, e).items
+    return tuple(evaluate(i, scope) for i in items)
+
+
+def _misplaced(e: s.Expr, scope: Scope) -> Meaning:
+    raise fail("E226", f"`{e.span.text}` has a meaning only inside an index", e.span)
+
+
+_EVALUATE: dict[type, Callable[[Any, Scope], Meaning]] = {
+    s.Number: lambda e, scope: e.value,
+    s.String: lambda e, scope: e.value,
+    s.Bool: lambda e, scope: e.value,
+    s.Name: _name,
+    s.Unary: _unary,
+    s.Transpose: _transpose,
+    s.Index: _index,
+    s.Call: _call,
+    s.Attribute: _attribute,
+    s.Tuple: _sequence,
+    s.List: _sequence,
+    s.Slice: _misplaced,
+    s.Ellipsis_: _misplaced,
+}
+
+
+def constant_value(e: s.Expr, module: Any) -> Meaning:
+    """A number, word, truth value or list known without any net: `const`, data arguments, `--set`.
+
+    Raises Failure E227 for anything else.
+    """
+    if isinstance(e, s.Number | s.String | s.Bool):
+        return e.value
+    if isinstance(e, s.Name):
+        meaning = module.consts.get(e.id) if module is not None else None
+        if meaning is None:
+            known = module.consts if module is not None else ()
+            raise fail("E227", f"`{e.id}` is not a constant", e.span,
+                       help=did_you_mean(e.id, known))  # fmt: skip
+        return cast(Meaning, meaning)
+    if isinstance(e, s.Unary):
+        return number_call("neg" if e.op == "-" else "not", [constant_value(e.operand, module)], e.span)
+    if isinstance(e, s.Binary):
+        chain: list[s.Binary] = []
+        first: s.Expr = e
+        while isinstance(first, s.Binary):
+            chain.append(first)
+            first = first.left
+        result = constant_value(first, module)
+        for link in reversed(chain):
+            result = number_call(INFIX[link.op], [result, constant_value(link.right, module)], link.span)
+        return result
+    if isinstance(e, s.Tuple | s.List):
+        return tuple(constant_value(i, module) for i in e.items)
+    if isinstance(e, s.Call) and isinstance(e.function, s.Name) and e.function.id in NUMERIC:
+        values = [constant_value(a.value, module) for a in e.arguments]
+        return number_call(e.function.id, values, e.span)
+    raise fail("E227", "only numbers, words, lists and arithmetic on them are known here", e.span)
+
+
+def is_operation(name: str) -> bool:
+    return name in registry()

@@ -1,0 +1,107 @@
+"""Initial values: `~ glorot`, `~ normal(std = 0.1)`, `= 0`, as small graphs without inputs.
+
+An initialiser is a block with a setting `shape` and, if it wants them, `fan_in` and `fan_out`. Its
+draws are made once by the reference interpreter, keyed by the seed and the parameter's place.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from ...dsl import syntax as s
+from ...dsl.diagnostics import did_you_mean, fail
+from ..op import apply, cast, constant
+from ..types import Type
+from ..value import Value
+from .scope import BlockRef, Collected, Meaning, Poisoned, Scope
+
+IMPLICIT = ("shape", "fan_in", "fan_out")
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight [out, in, receptive field …] (Glorot & Bengio, 2010)."""
+    if len(shape) < 2:
+        n = shape[0] if shape else 1
+        return n, n
+    field = 1
+    for n in shape[2:]:
+        field *= n
+    return shape[1] * field, shape[0] * field
+
+
+def initial_value(
+    initialiser: s.Expr | None, value: s.Expr | None, type: Type, scope: Scope, path: str
+) -> tuple[Value, str]:
+    """(initial value, how the user wrote it) of a param or state. Raises Failure E248, E312.
+
+    `path` is its full name: the draws of a parameter depend on its name and the seed alone, so they
+    are the same whatever else the file holds.
+    """
+    if initialiser is not None:
+        return _drawn(initialiser, type, scope, path), f"~ {initialiser.span.text}"
+    if value is None:
+        return constant(0.0, type.dtype, type.shape), "= 0"
+    from .expressions import evaluate, operand
+
+    x = operand(evaluate(value, scope), value.span, scope)
+    if not isinstance(x, Value):
+        return constant(x, type.dtype, type.shape), f"= {value.span.text}"
+    raise fail("E248", "an initial value is a number known at compile time", value.span,
+               help="use an initialiser: `~ normal(std = 0.1)`")  # fmt: skip
+
+
+def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
+    from .body import run_body
+    from .expressions import arguments
+    from .instances import complete_settings
+
+    function = e.function if isinstance(e, s.Call) else e
+    if not isinstance(function, s.Name):
+        raise fail("E248", "an initialiser is a name, such as `~ glorot`", e.span)
+    ref = scope.net.module.lookup(f"{function.id}_init")
+    if not isinstance(ref, BlockRef):
+        ref = scope.lookup(function.id)
+    if not isinstance(ref, BlockRef) or not _initialises(ref.block):
+        raise fail("E248", f"`{function.id}` is not an initialiser", function.span,
+                   help=did_you_mean(function.id, initialisers(scope))
+                   or "for example `~ glorot`, `~ he`, `~ normal(std = 0.1)`")  # fmt: skip
+    positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})
+    own = [x.name.id for x in ref.block.settings if x.name.id not in IMPLICIT]
+    if len(positional) > len(own):
+        raise fail("E234", f"`{function.id}` has {len(own)} settings ({', '.join(own)})", e.span)
+    given: dict[str, Meaning] = dict(zip(own, positional, strict=False))
+    for key, setting in named.items():
+        if key not in own:
+            raise fail("E233", f"`{function.id}` has no setting `{key}`", e.span,
+                       help=did_you_mean(key, own))  # fmt: skip
+        given[key] = setting
+    fan_in, fan_out = fans(type.shape)
+    given |= {"shape": type.shape, "fan_in": fan_in, "fan_out": fan_out}
+    words = {x.name.id for x in ref.block.settings}
+    net = Collected(scope.net.module, scope.net.training, type.dtype, initialising=True,
+                    streams=crc32(path.encode()) >> 1)  # fmt: skip
+    inner = Scope(net, "", ref.block.name.id, {}, {}, ref.library)
+    inner.names = complete_settings(
+        ref.block, {k: v for k, v in given.items() if k in words}, e.span, inner
+    )
+    run_body(ref.block.body, inner, top=False)
+    if net.diagnostics:
+        scope.net.diagnostics.extend(net.diagnostics)
+        raise Poisoned
+    result = inner.results["output"]
+    if result.shape != type.shape:
+        result = apply("broadcast", result, shape=type.shape, batch=False)
+    return cast(result, type.dtype)
+
+
+def _initialises(block: s.Block) -> bool:
+    return any(x.name.id == "shape" for x in block.settings)
+
+
+def initialisers(scope: Scope) -> list[str]:
+    """The words that may follow `~`."""
+    from .module import library_block, library_names
+
+    blocks = [*scope.net.module.blocks.values(), *(library_block(n) for n in library_names())]
+    found = [b.name.id for b in blocks if isinstance(b, s.Block) and _initialises(b)]
+    return [n.removesuffix("_init") for n in found]

@@ -1,0 +1,315 @@
+"""Layers: made from a block and its settings, applied to values, their weights shared when applied
+again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any, cast
+
+from ...dsl import syntax as s
+from ...dsl.diagnostics import Diagnostic, Label, did_you_mean, fail
+from ...dsl.source import Span
+from ..op import constant
+from ..types import Type
+from ..value import Value
+from .numbers import is_number
+from .scope import BlockRef, Function, Layer, Meaning, Poisoned, Record, Scope
+
+MAX_DEPTH = 64  # blocks inside blocks; a block that uses itself would never end
+
+
+def inputs_of(block: s.Block) -> list[tuple[s.Ident, s.Input]]:
+    """The input ports of a block, in order."""
+    return [(n, i) for i in block.body if isinstance(i, s.Input) for n in i.names]
+
+
+def takes_nothing(ref: BlockRef) -> bool:
+    """Has the block no inputs? Then calling it applies it."""
+    return not inputs_of(ref.block)
+
+
+# ---------------------------------------------------------------- making
+
+
+def make_layer(
+    ref: BlockRef, positional: list[Meaning], named: dict[str, Meaning], span: Span, scope: Scope
+) -> Layer:
+    """An instance of `ref` with its settings. In a layer applied again, the one made before."""
+    number = scope.layers_made
+    scope.layers_made += 1
+    if scope.layer is not None and number < len(scope.layer.inner):
+        return scope.layer.inner[number]
+    settings = bind_settings(ref.block, positional, named, span, scope)
+    word = scope.target if scope.target and _learned(ref, scope) else ref.block.name.id
+    layer = Layer(ref, settings, scope.instance_path(word), span)
+    if scope.layer is not None:
+        scope.layer.inner.append(layer)
+    return layer
+
+
+def bind_settings(
+    block: s.Block, positional: list[Meaning], named: dict[str, Meaning], span: Span, scope: Scope
+) -> dict[str, Meaning]:
+    """Settings by position and name, defaults for the rest. Raises Failure E232, E233, E234."""
+    name = block.name.id
+    known = [x.name.id for x in block.settings]
+    if len(positional) > len(known):
+        raise fail("E234", f"`{name}` has {len(known)} setting{'s' * (len(known) != 1)}"
+                   f" ({', '.join(known) or 'none'}), got {len(positional)}", span,
+                   labels=(Label(block.name.span, "declared here"),))  # fmt: skip
+    given = dict(zip(known, positional, strict=False))
+    for key, value in named.items():
+        if key not in known:
+            raise fail("E233", f"`{name}` has no setting `{key}`", span,
+                       labels=(Label(block.name.span, f"its settings: {', '.join(known) or 'none'}"),),
+                       help=did_you_mean(key, known))  # fmt: skip
+        if key in given:
+            raise fail("E223", f"`{key}` is given twice", span)
+        given[key] = value
+    return complete_settings(block, given, span, scope)
+
+
+def complete_settings(
+    block: s.Block, given: dict[str, Meaning], span: Span, scope: Scope
+) -> dict[str, Meaning]:
+    """Defaults may use the settings before them."""
+    from .expressions import evaluate
+
+    settings: dict[str, Meaning] = {}
+    inner = Scope(scope.net, scope.path, block.name.id, settings, {})
+    for setting in block.settings:
+        key = setting.name.id
+        if key in given:
+            settings[key] = given[key]
+        elif setting.default is not None:
+            settings[key] = evaluate(setting.default, inner)
+        else:
+            raise fail("E232", f"`{block.name.id}` needs its setting `{key}`", span,
+                       labels=(Label(setting.span, "declared here without a default"),),
+                       help=f"write `{block.name.id}({key} = …)`")  # fmt: skip
+    return settings
+
+
+def _learned(ref: BlockRef, scope: Scope) -> bool:
+    """Does the block hold parameters, itself or in what it uses? Then it takes its equation's name."""
+    seen: set[str] = set()
+    waiting = [ref.block]
+    while waiting:
+        block = waiting.pop()
+        if block.name.id in seen:
+            continue
+        seen.add(block.name.id)
+        for statement in walk(block.body):
+            if isinstance(statement, s.Param | s.State):
+                return True
+        for word in _words(block):
+            found = scope.net.module.lookup(word)
+            if isinstance(found, BlockRef):
+                waiting.append(found.block)
+    return False
+
+
+def walk(body: tuple[s.Statement, ...]) -> Iterator[s.Statement]:
+    """Every statement, those inside braces too."""
+    waiting = list(reversed(body))
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        for name in ("body", "otherwise"):
+            waiting.extend(reversed(getattr(statement, name, ())))
+
+
+@cache
+def _words(block: s.Block) -> frozenset[str]:
+    """Every name in the equations of a block."""
+    words = set()
+    for statement in walk(block.body):
+        waiting: list[Any] = [getattr(statement, f) for f in ("value", "items") if hasattr(statement, f)]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, s.Name):
+                words.add(node.id)
+            elif isinstance(node, tuple):
+                waiting.extend(node)
+            elif isinstance(node, s.Expr | s.Argument | s.OutputItem):
+                waiting.extend(getattr(node, f) for f in node.__slots__ if f != "span")
+                if isinstance(node, s.Pipe | s.Call | s.Binary):
+                    continue
+    return frozenset(words)
+
+
+# ---------------------------------------------------------------- applying
+
+
+def apply_block(
+    ref: BlockRef, positional: list[Meaning], named: dict[str, Meaning], span: Span, scope: Scope
+) -> Meaning:
+    """`softmax(z, axis = 0)`: values are inputs, what is left over are settings."""
+    ports = [n.id for n, _ in inputs_of(ref.block)]
+    inputs = positional[: len(ports)]
+    by_name = {k: v for k, v in named.items() if k in ports}
+    settings = {k: v for k, v in named.items() if k not in ports}
+    layer = make_layer(ref, positional[len(ports) :], settings, span, scope)
+    return apply_layer(layer, inputs, by_name, span, span, scope)
+
+
+def apply_layer(
+    stage: Meaning, items: list[Meaning], named: dict[str, Meaning], span: Span, stage_span: Span,
+    scope: Scope,
+) -> Meaning:  # fmt: skip
+    """A layer, or a block without settings, on values."""
+    from .body import run_body
+    from .expressions import describe
+
+    if isinstance(stage, BlockRef):
+        stage = make_layer(stage, [], {}, stage_span, scope)
+    if isinstance(stage, Function) or not isinstance(stage, Layer):
+        raise fail("E222", f"{describe(stage)} cannot be applied", stage_span,
+                   help="write a layer after `->`: `x -> dense(10)`")  # fmt: skip
+    if scope.depth >= MAX_DEPTH:
+        raise fail("E235", f"blocks are nested more than {MAX_DEPTH} deep at"
+                   f" `{stage.ref.block.name.id}`: does it use itself?", stage_span)  # fmt: skip
+    block = stage.ref.block
+    inner = Scope(
+        scope.net, stage.path, block.name.id, dict(stage.settings), {}, stage.ref.library, stage,
+        depth=scope.depth + 1,
+    )  # fmt: skip
+    _bind_inputs(stage, inner, items, named, span, stage_span, scope)
+    before = len(scope.net.diagnostics)
+    run_body(block.body, inner, top=False)
+    if len(scope.net.diagnostics) > before:
+        if stage.ref.library:
+            _at_the_call(scope.net.diagnostics, before, stage_span, block.name.id)
+        raise Poisoned
+    stage.applied_at = stage.applied_at or span
+    if not inner.results:
+        raise fail("E236", f"`{block.name.id}` has no output", block.name.span,
+                   labels=(Label(stage_span, "applied here"),), help="add `output …`")  # fmt: skip
+    if len(inner.results) == 1:
+        return next(iter(inner.results.values()))
+    return Record(inner.results)
+
+
+def _at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> None:
+    """A mistake that shows inside the library is the caller's: point there first."""
+    for k in range(start, len(found)):
+        d = found[k]
+        if d.span is not None and d.span.source.name.startswith("<chainrule>"):
+            inside = Label(d.span, d.note or f"in `{name}`")
+            found[k] = replace(d, span=span, note="in this layer", labels=(*d.labels, inside))
+
+
+def _bind_inputs(
+    layer: Layer, inner: Scope, items: list[Meaning], named: dict[str, Meaning], span: Span,
+    stage_span: Span, scope: Scope,
+) -> None:  # fmt: skip
+    from .expressions import describe, operand
+
+    ports = inputs_of(layer.ref.block)
+    name = layer.ref.block.name.id
+    flat: list[Meaning] = []
+    for item in items:
+        several = isinstance(item, Record) and len(items) == 1 and len(item.fields) == len(ports)
+        flat += cast(Record, item).fields.values() if several else (item,)
+    given = dict(zip((n.id for n, _ in ports), flat, strict=False))
+    if len(flat) > len(ports) or any(k in given for k in named):
+        raise _wrong_inputs(name, ports, len(flat) + len(named), stage_span)
+    given |= named
+    for ident, statement in ports:
+        if ident.id not in given:
+            raise _wrong_inputs(name, ports, len(given), stage_span)
+        meaning = given[ident.id]
+        if not isinstance(meaning, Value | Record) and not is_number(meaning):
+            raise fail("E220", f"{describe(meaning)} is not a value to compute with", span)
+        x = operand(meaning, span, scope)
+        value = x if isinstance(x, Value) else constant(x, scope.net.dtype)
+        match_type(value.type, statement.type, inner, span, f"`{name}` takes {ident.id}")
+        inner.names[ident.id] = value
+
+
+def _wrong_inputs(name: str, ports: list[tuple[s.Ident, s.Input]], got: int, span: Span) -> Any:
+    wanted = ", ".join(n.id for n, _ in ports) or "none"
+    place = (Label(ports[0][1].span, "its inputs are declared here"),) if ports else ()
+    return fail("E237", f"`{name}` takes {len(ports)} input{'s' * (len(ports) != 1)} ({wanted}),"
+                f" got {got}", span, labels=place)  # fmt: skip
+
+
+# ---------------------------------------------------------------- types of ports
+
+
+def match_type(type: Type, wanted: s.TypeExpr, scope: Scope, span: Span, who: str) -> None:
+    """Check a value against a declared type, binding the sizes that are still free.
+
+    Raises Failure E312 (shape), E313 (label or not), E314 (element type).
+    """
+    label = (Label(wanted.span, f"declared {wanted.span.text} here"),)
+    if isinstance(wanted, s.TensorType):
+        # `any` takes labels too: a loss that knows both forms of a target.
+        if wanted.dtype == "any":
+            return
+        if type.classes is not None and wanted.dtype is None:
+            raise fail("E313", f"{who}: {wanted.span.text}, got the label {type}", span, labels=label,
+                       help="turn a label into a vector with `one_hot(label)`")  # fmt: skip
+        if wanted.dtype is not None and wanted.dtype != type.dtype:
+            raise fail("E314", f"{who}: {wanted.span.text}, got elements of {type.dtype}", span,
+                       labels=label, help=f"`cast(x, dtype = {wanted.dtype})`")  # fmt: skip
+        _match_sizes(type, wanted, type.shape, wanted.sizes, scope, span, who)
+        return
+    if type.dtype != "i32":
+        raise fail("E313", f"{who}: {wanted.span.text}, got {type}", span, labels=label,
+                   help="labels come from an input declared `class[k]`")  # fmt: skip
+    shape = (*type.shape, type.classes or 0)
+    wanted_sizes: tuple[s.Expr, ...] = (
+        (wanted.count,) if isinstance(wanted, s.ClassType) else (wanted.length, wanted.count)
+    )
+    _match_sizes(type, wanted, shape, wanted_sizes, scope, span, who)
+
+
+def _match_sizes(
+    type: Type, wanted: s.TypeExpr, shape: tuple[int, ...], sizes: tuple[s.Expr, ...], scope: Scope,
+    span: Span, who: str,
+) -> None:  # fmt: skip
+    sizes = _without_dots(sizes, len(shape))
+    label = (Label(wanted.span, f"declared {wanted.span.text} here"),)
+    if len(sizes) != len(shape):
+        advice = "flatten it first: `x -> flatten -> …`" if len(sizes) == 1 < len(shape) else ""
+        raise fail("E312", f"{who}: {wanted.span.text}, got {type}", span, labels=label, help=advice)
+    for size, n in zip(sizes, shape, strict=True):
+        if isinstance(size, s.Ellipsis_):
+            continue
+        if isinstance(size, s.Name) and scope.lookup(size.id) is None:
+            scope.sizes[size.id] = n
+            continue
+        known = whole(size, scope)
+        if known != n:
+            raise fail("E312", f"{who}: {wanted.span.text}, got {type}: {size.span.text} is {known},"
+                       f" not {n}", span, labels=label)  # fmt: skip
+
+
+def _without_dots(sizes: tuple[s.Expr, ...], rank: int) -> tuple[s.Expr, ...]:
+    dots = [k for k, e in enumerate(sizes) if isinstance(e, s.Ellipsis_)]
+    if len(dots) != 1:
+        return sizes
+    (k,) = dots
+    missing = rank - (len(sizes) - 1)
+    return sizes if missing < 0 else (*sizes[:k], *[sizes[k]] * missing, *sizes[k + 1 :])
+
+
+def whole(e: s.Expr, scope: Scope) -> int:
+    """A size: a whole number from 1. Raises Failure E307, E212."""
+    from .expressions import evaluate
+
+    value = evaluate(e, scope)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise fail("E307", f"a size is a whole number from 1, got {_shown(value)}", e.span)
+    if value > 2**40:
+        raise fail("E307", f"the size {value} is beyond any memory", e.span)
+    return value
+
+
+def _shown(value: Meaning) -> str:
+    from .expressions import describe
+
+    return describe(value)

@@ -1,0 +1,72 @@
+"""A net as one flat forward graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...dsl import syntax as s
+from ...dsl.diagnostics import Diagnostic, Failure, did_you_mean, fail
+from ...dsl.source import Span
+from ..graph import Graph
+from .body import run_body
+from .module import Module
+from .scope import Collected, Meaning, Scope
+
+
+def forward(
+    module: Module,
+    net: str | None = None,
+    *,
+    training: bool = False,
+    dtype: str = "f32",
+    settings: Mapping[str, Meaning] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Graph:
+    """The forward graph of a net: outputs, losses and metrics per example, state updates.
+
+    `training` decides the `when training` branches; `dtype` is the element type where the file names
+    none; `settings` override the net's own; `sizes` are sizes that the data fixes (`[n]`).
+    Raises Failure with every mistake found.
+    """
+    from .instances import complete_settings
+
+    declaration = module.net(net)
+    collected = Collected(module, training, _dtype(declaration, dtype))
+    scope = Scope(collected, "", declaration.name.id, {}, dict(sizes or {}))
+    given = dict(settings or {})
+    known = [x.name.id for x in declaration.settings]
+    for name in given:
+        if name not in known:
+            raise fail("E233", f"the net `{declaration.name.id}` has no setting `{name}`",
+                       declaration.name.span, help=did_you_mean(name, known))  # fmt: skip
+    for name, value in module.overrides.items():
+        if name in known:
+            module.used_overrides.add(name)
+            given[name] = value
+    scope.names = complete_settings(declaration, given, declaration.name.span, scope)
+    run_body(declaration.body, scope, top=True)
+    if collected.diagnostics:
+        raise Failure(_once(collected.diagnostics))
+    return Graph(declaration.name.id, tuple(collected.outputs), collected.leaves, training)
+
+
+def _dtype(net: s.Net, default: str) -> str:
+    """A net whose inputs are declared f64 computes in f64."""
+    declared = {
+        i.type.dtype
+        for i in net.body
+        if isinstance(i, s.Input) and isinstance(i.type, s.TensorType) and i.type.dtype
+    }
+    return "f64" if "f64" in declared else default
+
+
+def _once(found: list[Diagnostic]) -> list[Diagnostic]:
+    """A mistake in a block applied three times is one mistake."""
+    seen: set[tuple[str, str, Span | None]] = set()
+    result = []
+    for d in found:
+        key = (d.code, d.message, d.span)
+        if key not in seen:
+            seen.add(key)
+            result.append(d)
+    return result

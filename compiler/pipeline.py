@@ -1,0 +1,62 @@
+"""The stages in order: the one place that knows the whole way from a `.net` file to a plan.
+
+Everything here is a short composition of what the stages' own modules do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..dsl import syntax as s
+from .elaborate import Module, forward, load_module, parse_module
+from .graph import Graph
+from .passes import lower, optimise, stabilise
+from .plan import Plan
+from .schedule import plan as schedule
+from .step import means, minimized, training_step, with_gradients
+
+
+def gradients(graph: Graph, loss: str | None = None) -> Graph:
+    """The forward graph with a `gradient` output for every trainable parameter of the mean loss."""
+    return with_gradients(stabilise(graph), loss)
+
+
+def steps(
+    module: Module,
+    train: s.Train,
+    *,
+    dtype: str = "f32",
+    sizes: Mapping[str, int] | None = None,
+) -> tuple[tuple[Graph, int], ...]:
+    """The training steps of a `train` declaration in the order written, with their turns.
+
+    Each is one graph: forward, backward, update. Raises Failure.
+    """
+    graph = stabilise(forward(module, train.name.id, training=True, dtype=dtype, sizes=sizes))
+    return tuple((training_step(graph, module, m), turns) for m, turns in minimized(train))
+
+
+def evaluation(
+    module: Module,
+    net: str | None = None,
+    *,
+    dtype: str = "f32",
+    sizes: Mapping[str, int] | None = None,
+    kinds: Sequence[str] = ("output", "loss", "metric"),
+) -> Graph:
+    """The net in use (no dropout, running statistics): outputs per example, losses and metrics as
+    means over the batch."""
+    graph = means(stabilise(forward(module, net, dtype=dtype, sizes=sizes)))
+    return graph.with_outputs(o for o in graph.outputs if o.kind in kinds)
+
+
+def compile_plan(graph: Graph, capacity: int) -> Plan:
+    """Simplify, lower and schedule a graph for batches of up to `capacity` examples."""
+    return schedule(lower(optimise(graph)), capacity)
+
+
+__all__ = [
+    "Graph", "Module", "Plan", "compile_plan", "evaluation", "forward", "gradients", "load_module",
+    "lower", "optimise", "parse_module", "stabilise", "steps",
+]  # fmt: skip

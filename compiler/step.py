@@ -1,0 +1,367 @@
+"""One training step as one graph: forward, backward, and the optimizer's equations for each parameter.
+
+In: the forward graph of a net and what to minimise. Out: a graph whose outputs are the losses and
+metrics as means over the batch, and an update for every parameter and state it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+
+from ..dsl import syntax as s
+from ..dsl.diagnostics import Label, did_you_mean, fail
+from ..dsl.source import Span
+from .autodiff import gradient
+from .elaborate.expressions import describe, evaluate, operand
+from .elaborate.initial import initial_value
+from .elaborate.instances import bind_settings
+from .elaborate.module import Module, library_block, library_names
+from .elaborate.scope import Collected, Meaning, Scope
+from .graph import Graph, Leaf, Output, leaf
+from .op import apply, constant
+from .types import Type
+from .value import Origin, Value, origin
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Gradient clipping: every element to ±`value`, and the norm of all gradients to `norm`."""
+
+    norm: float | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer with its settings, for the parameters whose name matches `pattern`."""
+
+    optimizer: s.Expr  # Name or Call
+    pattern: str = "*"
+
+
+@dataclass(frozen=True)
+class Minimize:
+    """One step: which loss, over which parameters, by which rules (the last that matches)."""
+
+    rules: tuple[Rule, ...]
+    loss: str | None = None
+    over: tuple[str, ...] = ("*",)
+    clip: Clip | None = None
+    scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
+
+
+def means(graph: Graph) -> Graph:
+    """Losses and metrics as means over the batch: (1/m) Σ."""
+    outputs = [
+        replace(o, value=batch_mean(o.value)) if o.kind in ("loss", "metric") else o
+        for o in graph.outputs
+    ]
+    return graph.with_outputs(outputs)
+
+
+def batch_mean(value: Value) -> Value:
+    """(1/m) Σ over the batch; what is not per example is its own mean."""
+    if not value.type.batched:
+        return value
+    with origin(replace(value.origin, of=None)):
+        total = apply("sum", value, over=("batch",))
+        return total / apply("batch_size", dtype=value.type.dtype)
+
+
+def parameter_gradients(graph: Graph, loss: Output, params: Sequence[Leaf]) -> list[Value]:
+    """∂L/∂W for the mean loss L = (1/m) Σ ℓ: the sum of the examples' gradients, divided by m.
+
+    Dividing at the end keeps every δ inside in its textbook form, ∂ℓ/∂Z = A − Y.
+    """
+    total = loss.value
+    wrt = [p.value for p in params]
+    found = gradient(total, wrt)
+    if not total.type.batched:
+        return found
+    m = apply("batch_size", dtype=total.type.dtype)
+    result = []
+    for g, p in zip(found, params, strict=True):
+        with origin(Origin(p.span, p.value.origin.instance, p.value.origin.block, p.name, "backward",
+                           p.value)):  # fmt: skip
+            result.append(g / m)
+    return result
+
+
+def trainable(graph: Graph, over: Sequence[str] = ("*",)) -> list[Leaf]:
+    """Parameters that are not frozen and match one of the patterns (`D` stands for all of D)."""
+    return [p for p in graph.params if not p.frozen and any(_matches(p.name, w) for w in over)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or name.startswith(pattern + ".")
+
+
+def with_gradients(graph: Graph, loss: str | None = None) -> Graph:
+    """The forward graph with a `gradient` output for each trainable parameter of the mean loss."""
+    chosen = graph.loss(loss)
+    params = trainable(graph)
+    outputs = [
+        Output("gradient", f"grad {p.name}", g, p.value, p.span)
+        for p, g in zip(params, parameter_gradients(graph, chosen, params), strict=True)
+    ]
+    return means(graph).with_outputs([*means(graph).outputs, *outputs])
+
+
+def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
+    """Forward, backward and update. Raises Failure E260–E264, and what the optimizer's lines raise."""
+    loss = _loss(graph, minimize.loss, module)
+    params = trainable(graph, minimize.over)
+    if not params:
+        raise fail("E262", f"there is nothing to learn: no parameter matches {', '.join(minimize.over)}",
+                   loss.span, help="name a layer of the net, as in `minimize loss over encoder`")  # fmt: skip
+    gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
+    optimizers = _Optimizers(graph, module, minimize)
+    updates: list[Output] = []
+    for p, g in zip(params, gradients, strict=True):
+        updates += optimizers.updates(p, g)
+    kept = [o for o in means(graph).outputs if o.kind in ("loss", "metric", "update")]
+    leaves = {**graph.leaves, **optimizers.leaves}
+    return replace(graph, outputs=(*kept, *updates), leaves=leaves, training=True)
+
+
+def _loss(graph: Graph, name: str | None, module: Module) -> Output:
+    losses = graph.of_kind("loss")
+    if not losses:
+        raise fail("E260", f"the net `{graph.name}` has no loss, so it cannot be trained",
+                   module.nets[graph.name].name.span, help="add `loss cross_entropy(scores, label)`")  # fmt: skip
+    if name is None and len(losses) > 1:
+        names = ", ".join(f"`{o.name}`" for o in losses)
+        raise fail("E261", f"the net has several losses ({names}): say which to minimise",
+                   losses[1].span, help=f"in train: `minimize {losses[0].name} over … with adam()`")  # fmt: skip
+    for o in losses:
+        if name in (None, o.name):
+            return o
+    names = [o.name for o in losses]
+    raise fail("E261", f"there is no loss `{name}`; the net has {', '.join(names)}",
+               help=did_you_mean(name or "", names))  # fmt: skip
+
+
+def _decayed(gradients: list[Value], params: Sequence[Leaf]) -> list[Value]:
+    """L2: a parameter declared `decay λ` adds λ/2 ‖W‖² to the loss, so λ W to its gradient."""
+    return [
+        g + p.decay * p.value if p.decay else g for g, p in zip(gradients, params, strict=True)
+    ]
+
+
+def _clipped(gradients: list[Value], clip: Clip | None) -> list[Value]:
+    if clip is None:
+        return gradients
+    with origin(Origin(role="update", name="clip")):
+        if clip.value is not None:
+            low, high = -clip.value, clip.value
+            gradients = [
+                apply("minimum", apply("maximum", g, low), high) for g in gradients
+            ]
+        if clip.norm is None:
+            return gradients
+        squares = [apply("sum", g * g) for g in gradients]
+        total = squares[0]
+        for square in squares[1:]:
+            total = total + square
+        # Pascanu et al. (2013): scaled down to the limit, never up.
+        tiny = 1e-30
+        scale = apply("minimum", clip.norm / apply("sqrt", total + tiny), 1.0)
+        return [g * scale for g in gradients]
+
+
+class _Optimizers:
+    """The equations of the chosen optimizers, run once for each parameter."""
+
+    def __init__(self, graph: Graph, module: Module, minimize: Minimize) -> None:
+        self.module, self.minimize = module, minimize
+        self.leaves: dict[str, Leaf] = {}
+        self.net = Collected(module, True, "f32")
+        self.chosen: dict[int, tuple[s.Optimizer, dict[str, Meaning], bool]] = {}
+
+    def updates(self, param: Leaf, grad: Value) -> list[Output]:
+        """New values of the parameter and of its states."""
+        rule = self._rule(param)
+        declared, settings, library = self._settings(rule)
+        dtype = param.value.type.dtype
+        self.net.dtype = dtype
+        names: dict[str, Meaning] = dict(settings)
+        if self.minimize.scheduled and "lr" in names:
+            # Schedules multiply the learning rate by a number the runtime sets for each step.
+            with origin(Origin(role="update", name="lr")):
+                names["lr"] = operand_value(names["lr"]) * self._scalar("rate", dtype)
+        names |= {"param": param.value, "grad": grad, "step": self._scalar("step", dtype)}
+        scope = Scope(self.net, param.value.origin.instance, declared.name.id, names, {}, library)
+        outputs: list[Output] = []
+        with origin(Origin(param.span, param.value.origin.instance, declared.name.id, role="update")):
+            for statement in declared.body:
+                self._statement(statement, declared, scope, param, outputs)
+        return outputs
+
+    def _statement(
+        self, statement: s.Statement, declared: s.Optimizer, scope: Scope, param: Leaf,
+        outputs: list[Output],
+    ) -> None:  # fmt: skip
+        if isinstance(statement, s.State):
+            for name in statement.names:
+                scope.names[name.id] = self._state(statement, name, declared, scope, param)
+        elif isinstance(statement, s.Equation):
+            for target in statement.targets:
+                scope.names[target.id] = evaluate(statement.value, scope)
+        elif isinstance(statement, s.Update):
+            outputs.append(self._update(statement, scope, param))
+        else:
+            raise fail("E263", "an optimizer is made of `state`, `update` and equations",
+                       statement.span)  # fmt: skip
+
+    def _update(self, statement: s.Update, scope: Scope, param: Leaf) -> Output:
+        word = statement.name.id
+        target = param.value if word == "param" else scope.names.get(word)
+        leaves = {**self.leaves, param.name: param}
+        if not isinstance(target, Value) or target.attrs.get("name") not in leaves:
+            raise fail("E245", f"`{word}` is neither `param` nor a state of this optimizer",
+                       statement.name.span,
+                       help=did_you_mean(word, ["param", *scope.names]))  # fmt: skip
+        value = operand(evaluate(statement.value, scope), statement.value.span, scope)
+        if not isinstance(value, Value):
+            value = constant(value, target.type.dtype)
+        if value.shape == () != target.shape:
+            value = apply("broadcast", value, shape=target.shape, batch=False)
+        if value.shape != target.shape or value.type.batched:
+            raise fail("E312", f"`{word}` is {target.type}, its update {value.type}",
+                       statement.value.span)  # fmt: skip
+        if word != "param":
+            scope.names[word] = value  # equations below use the new value, as the textbook does
+        return Output("update", str(target.attrs["name"]), value, target, statement.span)
+
+    def _state(
+        self, statement: s.State, name: s.Ident, declared: s.Optimizer, scope: Scope, param: Leaf
+    ) -> Value:
+        type = param.value.type
+        path = f"{param.name}.{declared.name.id}.{name.id}"
+        value = leaf("state", path, type, name.span, role="update")
+        initial, text = initial_value(statement.initialiser, statement.value, type, scope, path)
+        self.leaves[path] = Leaf(value, "state", initial, text, span=name.span)
+        return value
+
+    def _scalar(self, name: str, dtype: str) -> Value:
+        found = self.leaves.get(name)
+        if found is None:
+            found = Leaf(leaf("scalar", name, Type((), dtype), role="update"), "scalar")
+            self.leaves[name] = found
+        return apply("cast", found.value, dtype=dtype) if found.value.type.dtype != dtype else found.value
+
+    def _rule(self, param: Leaf) -> Rule:
+        chosen = [r for r in self.minimize.rules if _matches(param.name, r.pattern)]
+        if not chosen:
+            raise fail("E264", f"no optimizer is given for `{param.name}`", param.span,
+                       help="add `optimizer adam()` to train")  # fmt: skip
+        return chosen[-1]
+
+    def _settings(self, rule: Rule) -> tuple[s.Optimizer, dict[str, Meaning], bool]:
+        if id(rule) not in self.chosen:
+            self.chosen[id(rule)] = resolve_optimizer(rule.optimizer, self.module, self.net)
+        return self.chosen[id(rule)]
+
+
+def operand_value(meaning: Meaning) -> Value | float:
+    """A setting as something to compute with. Raises Failure E220."""
+    if isinstance(meaning, Value | float | int):
+        return meaning
+    raise fail("E220", f"{describe(meaning)} is not a number")
+
+
+def resolve_optimizer(
+    e: s.Expr, module: Module, net: Collected
+) -> tuple[s.Optimizer, dict[str, Meaning], bool]:
+    """An optimizer and its settings from `adam(lr = 1e-3)`. Raises Failure E264, E233, E265."""
+    function = e.function if isinstance(e, s.Call) else e
+    if not isinstance(function, s.Name):
+        raise fail("E264", "an optimizer is a name with settings: `adam(lr = 1e-3)`", e.span)
+    declared = module.optimizer(function.id)
+    if declared is None:
+        known = [*module.optimizers, *(n for n in library_names()
+                                       if isinstance(library_block(n), s.Optimizer))]  # fmt: skip
+        raise fail("E264", f"there is no optimizer `{function.id}`", function.span,
+                   help=did_you_mean(function.id, known) or f"one of {', '.join(known)}")  # fmt: skip
+    scope = Scope(net, "", declared.name.id, {}, {})
+    from .elaborate.expressions import arguments
+
+    positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})
+    settings = bind_settings(declared, positional, named, e.span, scope)
+    for key, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise fail("E265", f"`{key}` of `{function.id}` is a number, got {describe(value)}", e.span,
+                       labels=(Label(declared.name.span, "declared here"),))  # fmt: skip
+    library = function.id not in module.optimizers
+    return declared, settings, library
+
+
+def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
+    """What a `train` declaration asks for: steps in the order written, each with its turns.
+
+    Raises Failure E264 where there is no optimizer, E266 for a clip that is not a number.
+    """
+    rules: list[Rule] = []
+    clip: Clip | None = None
+    scheduled = False
+    asked: list[s.Minimize] = []
+    for d in train.body:
+        if isinstance(d, s.Minimize):
+            asked.append(d)
+        elif d.keyword.id == "optimizer" and d.arguments:
+            pattern = d.target.span.text if d.target is not None else "*"
+            rules.append(Rule(d.arguments[0], pattern))
+        elif d.keyword.id == "clip":
+            clip = _clip(d)
+        elif d.keyword.id == "schedule":
+            scheduled = True
+    if not asked:
+        if not rules:
+            raise fail("E264", f"`train {train.name.id}` names no optimizer", train.span,
+                       help="add a line `optimizer adam(lr = 1e-3)`")  # fmt: skip
+        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled), 1),)
+    steps = []
+    for m in asked:
+        own = (*rules, Rule(m.optimizer)) if m.optimizer is not None else tuple(rules)
+        over = tuple(e.span.text for e in m.over) or ("*",)
+        turns = _turns(m)
+        loss = m.loss.id if m.loss else None
+        steps.append((Minimize(own, loss, over, clip, scheduled), turns))
+    return tuple(steps)
+
+
+def _turns(m: s.Minimize) -> int:
+    if m.turns is None:
+        return 1
+    value = m.turns.value if isinstance(m.turns, s.Number) else None
+    if not isinstance(value, int) or value < 1:
+        raise fail("E266", "`repeat` takes a whole number from 1", m.turns.span)
+    return value
+
+
+def _clip(d: s.Directive) -> Clip:
+    """`clip 1.0` (norm), `clip(norm = 1.0)`, `clip(value = 0.5)`."""
+    given: dict[str, float] = {}
+    for e in d.arguments:
+        pairs: list[tuple[str, s.Expr, Span]] = (
+            [(a.name or "norm", a.value, a.span) for a in e.arguments]
+            if isinstance(e, s.Call)
+            else [("norm", e, e.span)]
+        )
+        for name, value, span in pairs:
+            if name not in ("norm", "value") or not isinstance(value, s.Number) or value.value <= 0:
+                raise fail("E266", "`clip` takes `norm` or `value`, a number above 0", span,
+                           help="`clip 1.0` or `clip(value = 0.5)`")  # fmt: skip
+            given[name] = float(value.value)
+    if not given:
+        raise fail("E266", "`clip` needs a limit", d.span, help="`clip 1.0`")
+    return Clip(given.get("norm"), given.get("value"))
+
+
+__all__ = [
+    "Clip", "Minimize", "Rule", "batch_mean", "means", "minimized", "parameter_gradients",
+    "resolve_optimizer", "trainable", "training_step", "with_gradients",
+]  # fmt: skip
