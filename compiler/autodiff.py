@@ -1,7 +1,8 @@
 """Reverse-mode differentiation: gradients are graphs, built by the operations' own rules.
 
-In: a value and what to differentiate by. Out: one value for each, built of ordinary operations, so a
-gradient can be drawn, printed, simplified and differentiated again. Leaves simplification to `rules`.
+In: a value and what to differentiate by. Out: one value for each, built of ordinary operations, so
+a gradient can be drawn, printed, simplified and differentiated again. Leaves simplification to
+`rules`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _add_up(parts: list[Value]) -> Value:
 
 
 def like(g: Value, x: Value) -> Value:
-    """`g` reduced, or repeated, to the shape and batching of `x` (the transpose of broadcasting)."""
+    """`g` summed, or repeated, to the shape and batching of `x` (the transpose of broadcasting)."""
     extra = len(g.shape) - len(x.shape)
     over: list[Any] = ["batch"] if g.type.batched and not x.type.batched else []
     over += range(max(extra, 0))

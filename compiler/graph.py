@@ -1,9 +1,9 @@
 """The computation graph: named outputs over shared, immutable values.
 
-`Graph` is what every stage after the syntax takes and gives. It is a set of outputs; the nodes are what
-they reach. `networkx` gives the same graph as a `MultiDiGraph` (operand slot as edge key, so that
-`x * x` has two edges), built when asked for: rebuilding one after every pass would cost more than the
-passes do (docs/architecture.md has the measurement).
+`Graph` is what every stage after the syntax takes and gives. It is a set of outputs; the nodes are
+what they reach. `networkx` gives the same graph as a `MultiDiGraph` (operand slot as edge key, so
+that `x * x` has two edges), built when asked for: rebuilding one after every pass would cost more
+than the passes do (docs/architecture.md has the measurement).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ Everything here is a short composition of what the stages' own modules do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from ..dsl import syntax as s
 from .elaborate import Module, forward, load_module, parse_module
@@ -57,6 +56,17 @@ def compile_plan(graph: Graph, capacity: int) -> Plan:
 
 
 __all__ = [
-    "Graph", "Module", "Plan", "compile_plan", "evaluation", "forward", "gradients", "load_module",
-    "lower", "optimise", "parse_module", "stabilise", "steps",
-]  # fmt: skip
+    "Graph",
+    "Module",
+    "Plan",
+    "compile_plan",
+    "evaluation",
+    "forward",
+    "gradients",
+    "load_module",
+    "lower",
+    "optimise",
+    "parse_module",
+    "stabilise",
+    "steps",
+]

@@ -1,4 +1,4 @@
-"""One training step as one graph: forward, backward, and the optimizer's equations for each parameter.
+"""One training step as one graph: forward, backward, the optimizer's equations for each parameter.
 
 In: the forward graph of a net and what to minimise. Out: a graph whose outputs are the losses and
 metrics as means over the batch, and an update for every parameter and state it changes.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-
 
 from ..dsl import syntax as s
 from ..dsl.diagnostics import Label, did_you_mean, fail
@@ -84,8 +83,11 @@ def parameter_gradients(graph: Graph, loss: Output, params: Sequence[Leaf]) -> l
     m = apply("batch_size", dtype=total.type.dtype)
     result = []
     for g, p in zip(found, params, strict=True):
-        with origin(Origin(p.span, p.value.origin.instance, p.value.origin.block, p.name, "backward",
-                           p.value)):  # fmt: skip
+        with origin(
+            Origin(
+                p.span, p.value.origin.instance, p.value.origin.block, p.name, "backward", p.value
+            )
+        ):
             result.append(g / m)
     return result
 
@@ -115,8 +117,12 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     loss = _loss(graph, minimize.loss, module)
     params = trainable(graph, minimize.over)
     if not params:
-        raise fail("E262", f"there is nothing to learn: no parameter matches {', '.join(minimize.over)}",
-                   loss.span, help="name a layer of the net, as in `minimize loss over encoder`")  # fmt: skip
+        raise fail(
+            "E262",
+            f"there is nothing to learn: no parameter matches {', '.join(minimize.over)}",
+            loss.span,
+            help="name a layer of the net, as in `minimize loss over encoder`",
+        )
     gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
     optimizers = _Optimizers(graph, module, minimize)
     updates: list[Output] = []
@@ -130,25 +136,34 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
 def _loss(graph: Graph, name: str | None, module: Module) -> Output:
     losses = graph.of_kind("loss")
     if not losses:
-        raise fail("E260", f"the net `{graph.name}` has no loss, so it cannot be trained",
-                   module.nets[graph.name].name.span, help="add `loss cross_entropy(scores, label)`")  # fmt: skip
+        raise fail(
+            "E260",
+            f"the net `{graph.name}` has no loss, so it cannot be trained",
+            module.nets[graph.name].name.span,
+            help="add `loss cross_entropy(scores, label)`",
+        )
     if name is None and len(losses) > 1:
         names = ", ".join(f"`{o.name}`" for o in losses)
-        raise fail("E261", f"the net has several losses ({names}): say which to minimise",
-                   losses[1].span, help=f"in train: `minimize {losses[0].name} over … with adam()`")  # fmt: skip
+        raise fail(
+            "E261",
+            f"the net has several losses ({names}): say which to minimise",
+            losses[1].span,
+            help=f"in train: `minimize {losses[0].name} over … with adam()`",
+        )
     for o in losses:
         if name in (None, o.name):
             return o
     names = [o.name for o in losses]
-    raise fail("E261", f"there is no loss `{name}`; the net has {', '.join(names)}",
-               help=did_you_mean(name or "", names))  # fmt: skip
+    raise fail(
+        "E261",
+        f"there is no loss `{name}`; the net has {', '.join(names)}",
+        help=did_you_mean(name or "", names),
+    )
 
 
 def _decayed(gradients: list[Value], params: Sequence[Leaf]) -> list[Value]:
     """L2: a parameter declared `decay λ` adds λ/2 ‖W‖² to the loss, so λ W to its gradient."""
-    return [
-        g + p.decay * p.value if p.decay else g for g, p in zip(gradients, params, strict=True)
-    ]
+    return [g + p.decay * p.value if p.decay else g for g, p in zip(gradients, params, strict=True)]
 
 
 def _clipped(gradients: list[Value], clip: Clip | None) -> list[Value]:
@@ -157,9 +172,7 @@ def _clipped(gradients: list[Value], clip: Clip | None) -> list[Value]:
     with origin(Origin(role="update", name="clip")):
         if clip.value is not None:
             low, high = -clip.value, clip.value
-            gradients = [
-                apply("minimum", apply("maximum", g, low), high) for g in gradients
-            ]
+            gradients = [apply("minimum", apply("maximum", g, low), high) for g in gradients]
         if clip.norm is None:
             return gradients
         squares = [apply("sum", g * g) for g in gradients]
@@ -195,15 +208,21 @@ class _Optimizers:
         names |= {"param": param.value, "grad": grad, "step": self._scalar("step", dtype)}
         scope = Scope(self.net, param.value.origin.instance, declared.name.id, names, {}, library)
         outputs: list[Output] = []
-        with origin(Origin(param.span, param.value.origin.instance, declared.name.id, role="update")):
+        with origin(
+            Origin(param.span, param.value.origin.instance, declared.name.id, role="update")
+        ):
             for statement in declared.body:
                 self._statement(statement, declared, scope, param, outputs)
         return outputs
 
     def _statement(
-        self, statement: s.Statement, declared: s.Optimizer, scope: Scope, param: Leaf,
+        self,
+        statement: s.Statement,
+        declared: s.Optimizer,
+        scope: Scope,
+        param: Leaf,
         outputs: list[Output],
-    ) -> None:  # fmt: skip
+    ) -> None:
         if isinstance(statement, s.State):
             for name in statement.names:
                 scope.names[name.id] = self._state(statement, name, declared, scope, param)
@@ -213,25 +232,30 @@ class _Optimizers:
         elif isinstance(statement, s.Update):
             outputs.append(self._update(statement, scope, param))
         else:
-            raise fail("E263", "an optimizer is made of `state`, `update` and equations",
-                       statement.span)  # fmt: skip
+            raise fail(
+                "E263", "an optimizer is made of `state`, `update` and equations", statement.span
+            )
 
     def _update(self, statement: s.Update, scope: Scope, param: Leaf) -> Output:
         word = statement.name.id
         target = param.value if word == "param" else scope.names.get(word)
         leaves = {**self.leaves, param.name: param}
         if not isinstance(target, Value) or target.attrs.get("name") not in leaves:
-            raise fail("E245", f"`{word}` is neither `param` nor a state of this optimizer",
-                       statement.name.span,
-                       help=did_you_mean(word, ["param", *scope.names]))  # fmt: skip
+            raise fail(
+                "E245",
+                f"`{word}` is neither `param` nor a state of this optimizer",
+                statement.name.span,
+                help=did_you_mean(word, ["param", *scope.names]),
+            )
         value = operand(evaluate(statement.value, scope), statement.value.span, scope)
         if not isinstance(value, Value):
             value = constant(value, target.type.dtype)
         if value.shape == () != target.shape:
             value = apply("broadcast", value, shape=target.shape, batch=False)
         if value.shape != target.shape or value.type.batched:
-            raise fail("E312", f"`{word}` is {target.type}, its update {value.type}",
-                       statement.value.span)  # fmt: skip
+            raise fail(
+                "E312", f"`{word}` is {target.type}, its update {value.type}", statement.value.span
+            )
         if word != "param":
             scope.names[word] = value  # equations below use the new value, as the textbook does
         return Output("update", str(target.attrs["name"]), value, target, statement.span)
@@ -251,13 +275,21 @@ class _Optimizers:
         if found is None:
             found = Leaf(leaf("scalar", name, Type((), dtype), role="update"), "scalar")
             self.leaves[name] = found
-        return apply("cast", found.value, dtype=dtype) if found.value.type.dtype != dtype else found.value
+        return (
+            apply("cast", found.value, dtype=dtype)
+            if found.value.type.dtype != dtype
+            else found.value
+        )
 
     def _rule(self, param: Leaf) -> Rule:
         chosen = [r for r in self.minimize.rules if _matches(param.name, r.pattern)]
         if not chosen:
-            raise fail("E264", f"no optimizer is given for `{param.name}`", param.span,
-                       help="add `optimizer adam()` to train")  # fmt: skip
+            raise fail(
+                "E264",
+                f"no optimizer is given for `{param.name}`",
+                param.span,
+                help="add `optimizer adam()` to train",
+            )
         return chosen[-1]
 
     def _settings(self, rule: Rule) -> tuple[s.Optimizer, dict[str, Meaning], bool]:
@@ -282,10 +314,16 @@ def resolve_optimizer(
         raise fail("E264", "an optimizer is a name with settings: `adam(lr = 1e-3)`", e.span)
     declared = module.optimizer(function.id)
     if declared is None:
-        known = [*module.optimizers, *(n for n in library_names()
-                                       if isinstance(library_block(n), s.Optimizer))]  # fmt: skip
-        raise fail("E264", f"there is no optimizer `{function.id}`", function.span,
-                   help=did_you_mean(function.id, known) or f"one of {', '.join(known)}")  # fmt: skip
+        known = [
+            *module.optimizers,
+            *(n for n in library_names() if isinstance(library_block(n), s.Optimizer)),
+        ]
+        raise fail(
+            "E264",
+            f"there is no optimizer `{function.id}`",
+            function.span,
+            help=did_you_mean(function.id, known) or f"one of {', '.join(known)}",
+        )
     scope = Scope(net, "", declared.name.id, {}, {})
     from .elaborate.expressions import arguments
 
@@ -293,8 +331,12 @@ def resolve_optimizer(
     settings = bind_settings(declared, positional, named, e.span, scope)
     for key, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise fail("E265", f"`{key}` of `{function.id}` is a number, got {describe(value)}", e.span,
-                       labels=(Label(declared.name.span, "declared here"),))  # fmt: skip
+            raise fail(
+                "E265",
+                f"`{key}` of `{function.id}` is a number, got {describe(value)}",
+                e.span,
+                labels=(Label(declared.name.span, "declared here"),),
+            )
     library = function.id not in module.optimizers
     return declared, settings, library
 
@@ -320,8 +362,12 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
             scheduled = True
     if not asked:
         if not rules:
-            raise fail("E264", f"`train {train.name.id}` names no optimizer", train.span,
-                       help="add a line `optimizer adam(lr = 1e-3)`")  # fmt: skip
+            raise fail(
+                "E264",
+                f"`train {train.name.id}` names no optimizer",
+                train.span,
+                help="add a line `optimizer adam(lr = 1e-3)`",
+            )
         return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled), 1),)
     steps = []
     for m in asked:
@@ -353,8 +399,12 @@ def _clip(d: s.Directive) -> Clip:
         )
         for name, value, span in pairs:
             if name not in ("norm", "value") or not isinstance(value, s.Number) or value.value <= 0:
-                raise fail("E266", "`clip` takes `norm` or `value`, a number above 0", span,
-                           help="`clip 1.0` or `clip(value = 0.5)`")  # fmt: skip
+                raise fail(
+                    "E266",
+                    "`clip` takes `norm` or `value`, a number above 0",
+                    span,
+                    help="`clip 1.0` or `clip(value = 0.5)`",
+                )
             given[name] = float(value.value)
     if not given:
         raise fail("E266", "`clip` needs a limit", d.span, help="`clip 1.0`")
@@ -362,6 +412,15 @@ def _clip(d: s.Directive) -> Clip:
 
 
 __all__ = [
-    "Clip", "Minimize", "Rule", "batch_mean", "means", "minimized", "parameter_gradients",
-    "resolve_optimizer", "trainable", "training_step", "with_gradients",
-]  # fmt: skip
+    "Clip",
+    "Minimize",
+    "Rule",
+    "batch_mean",
+    "means",
+    "minimized",
+    "parameter_gradients",
+    "resolve_optimizer",
+    "trainable",
+    "training_step",
+    "with_gradients",
+]

@@ -16,7 +16,7 @@ class Source:
     """One `.net` text and the name it is reported under."""
 
     name: str
-    text: str
+    text: str = field(repr=False)
     _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

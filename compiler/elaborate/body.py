@@ -1,7 +1,7 @@
 """The statements of one block instance, run in order.
 
-A statement that fails is reported, what it would have defined is poisoned, and the next one is tried:
-a user sees all independent mistakes at once.
+A statement that fails is reported, what it would have defined is poisoned, and the next one is
+tried: a user sees all independent mistakes at once.
 """
 
 from __future__ import annotations
@@ -50,8 +50,12 @@ def _chosen(statement: s.Statement, scope: Scope) -> bool:
         scope.branch_taken = bool(scope.branch_taken) or chosen
         return chosen
     if scope.branch_taken is None:
-        raise fail("E240", "`otherwise` without a `when` just before it", guard.span,
-                   help="put it directly below the statement with `when`")  # fmt: skip
+        raise fail(
+            "E240",
+            "`otherwise` without a `when` just before it",
+            guard.span,
+            help="put it directly below the statement with `when`",
+        )
     return not scope.branch_taken
 
 
@@ -66,8 +70,12 @@ def condition(e: s.Expr, scope: Scope) -> bool:
         return (left and right) if e.op == "and" else (left or right)
     value = evaluate(e, scope)
     if isinstance(value, Value):
-        raise fail("E241", "`when` chooses at compile time, but this depends on the data", e.span,
-                   help="use `where(condition, a, b)` to choose for each element")  # fmt: skip
+        raise fail(
+            "E241",
+            "`when` chooses at compile time, but this depends on the data",
+            e.span,
+            help="use `where(condition, a, b)` to choose for each element",
+        )
     if not isinstance(value, bool | int):
         raise fail("E241", f"a condition is true or false, got {describe(value)}", e.span)
     return bool(value)
@@ -98,9 +106,14 @@ def bind(name: s.Ident, meaning: Meaning, scope: Scope) -> None:
     """Give a name its one meaning; in a later turn of `repeat` it may get another."""
     before = scope.defined.get(name.id)
     if before is not None and scope.bound_in.get(name.id) == scope.turn:
-        raise fail("E206", f"`{name.id}` is defined twice", name.span, note="again here",
-                   labels=(Label(before, "first defined here"),),
-                   help="every name has one value: choose another name")  # fmt: skip
+        raise fail(
+            "E206",
+            f"`{name.id}` is defined twice",
+            name.span,
+            note="again here",
+            labels=(Label(before, "first defined here"),),
+            help="every name has one value: choose another name",
+        )
     scope.names[name.id] = meaning
     scope.defined[name.id] = name.span
     scope.bound_in[name.id] = scope.turn
@@ -114,12 +127,17 @@ def declared_type(t: s.TypeExpr, scope: Scope, batched: bool) -> Type:
         return Type((whole(t.length, scope),), "i32", batched, whole(t.count, scope))
     dots = [e for e in t.sizes if isinstance(e, s.Ellipsis_)]
     if dots:
-        raise fail("E307", "`...` is a shape taken from elsewhere; here sizes must be given",
-                   dots[0].span)  # fmt: skip
+        raise fail(
+            "E307", "`...` is a shape taken from elsewhere; here sizes must be given", dots[0].span
+        )
     dtype = t.dtype or scope.net.dtype
     if dtype not in ("f32", "f64", "i32", "bool"):
-        raise fail("E314", f"elements of `{dtype}` are not supported on this target", t.span,
-                   help="use f32 or f64")  # fmt: skip
+        raise fail(
+            "E314",
+            f"elements of `{dtype}` are not supported on this target",
+            t.span,
+            help="use f32 or f64",
+        )
     return Type(tuple(whole(e, scope) for e in t.sizes), dtype, batched)
 
 
@@ -155,7 +173,9 @@ def _one_param(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
     if statement.tied_to is not None:
         return _tied(statement, name, scope)
     if statement.type is None:
-        raise fail("E243", f"`{name.id}` needs a shape", name.span, help=f"`param {name.id}: [n] ~ glorot`")
+        raise fail(
+            "E243", f"`{name.id}` needs a shape", name.span, help=f"`param {name.id}: [n] ~ glorot`"
+        )
     type = declared_type(statement.type, scope, batched=False)
     shared = scope.layer.names.get(name.id) if scope.layer is not None else None
     if isinstance(shared, Value):
@@ -166,8 +186,16 @@ def _one_param(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
     decay = evaluate(statement.decay, scope) if statement.decay is not None else 0.0
     file = evaluate(statement.from_file, scope) if statement.from_file is not None else ""
     initial, text = initial_value(statement.initialiser, statement.value, type, scope, path)
-    new = Leaf(value, "param", initial, text, statement.frozen, float(cast(float, decay)), str(file),
-               name.span)  # fmt: skip
+    new = Leaf(
+        value,
+        "param",
+        initial,
+        text,
+        statement.frozen,
+        float(cast(float, decay)),
+        str(file),
+        name.span,
+    )
     _new_leaf(new, name.span, scope)
     _remember(name.id, value, scope)
     return value
@@ -182,14 +210,21 @@ def _tied(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
     assert statement.tied_to is not None
     value = operand(evaluate(statement.tied_to, scope), statement.tied_to.span, scope)
     if not isinstance(value, Value):
-        raise fail("E244", "a parameter can only be tied to another parameter", statement.tied_to.span)
+        raise fail(
+            "E244", "a parameter can only be tied to another parameter", statement.tied_to.span
+        )
     if statement.type is not None:
         type = declared_type(statement.type, scope, batched=False)
         if type.shape != value.shape:
-            raise fail("E312", f"`{name.id}` is {type} but what it is tied to is {value.type}",
-                       statement.type.span, labels=(Label(statement.tied_to.span, str(value.type)),),
-                       help=f"tie it to the transpose: `tied to {statement.tied_to.span.text}'`"
-                       if type.shape == value.shape[::-1] else "")  # fmt: skip
+            raise fail(
+                "E312",
+                f"`{name.id}` is {type} but what it is tied to is {value.type}",
+                statement.type.span,
+                labels=(Label(statement.tied_to.span, str(value.type)),),
+                help=f"tie it to the transpose: `tied to {statement.tied_to.span.text}'`"
+                if type.shape == value.shape[::-1]
+                else "",
+            )
     return value
 
 
@@ -198,16 +233,21 @@ def _same_sizes(shared: Value, type: Type, statement: s.Param, scope: Scope) -> 
         return
     assert scope.layer is not None
     first = scope.layer.applied_at or scope.layer.span
-    raise fail("E315", f"this layer's weights are {shared.type}, but here they would have to be {type}",
-               scope.layer.span, labels=(Label(first, "sizes were fixed when it was applied here"),),
-               help="make a second layer for inputs of another size")  # fmt: skip
+    raise fail(
+        "E315",
+        f"this layer's weights are {shared.type}, but here they would have to be {type}",
+        scope.layer.span,
+        labels=(Label(first, "sizes were fixed when it was applied here"),),
+        help="make a second layer for inputs of another size",
+    )
 
 
 def _state(statement: s.State, scope: Scope, top: bool) -> None:
     for name in statement.names:
         if statement.type is None:
-            raise fail("E243", f"`{name.id}` needs a shape", name.span,
-                       help=f"`state {name.id}: [n] = 0`")  # fmt: skip
+            raise fail(
+                "E243", f"`{name.id}` needs a shape", name.span, help=f"`state {name.id}: [n] = 0`"
+            )
         type = declared_type(statement.type, scope, batched=False)
         shared = scope.layer.names.get(name.id) if scope.layer is not None else None
         if isinstance(shared, Value):
@@ -224,20 +264,30 @@ def _state(statement: s.State, scope: Scope, top: bool) -> None:
 def _update(statement: s.Update, scope: Scope, top: bool) -> None:
     target = scope.lookup(statement.name.id)
     if not isinstance(target, Value) or target.op.name != "state":
-        raise fail("E245", f"`{statement.name.id}` is not a state, so it cannot be updated",
-                   statement.name.span, help="declare it above: `state name: [n] = 0`")  # fmt: skip
+        raise fail(
+            "E245",
+            f"`{statement.name.id}` is not a state, so it cannot be updated",
+            statement.name.span,
+            help="declare it above: `state name: [n] = 0`",
+        )
     value = _tensor(statement.value, scope)
     if not scope.net.training:
         return
     if value.shape != target.shape or value.type.batched:
-        raise fail("E312", f"`{statement.name.id}` is {target.type}, its update"
-                   f" {value.type}{' for every example' if value.type.batched else ''}",
-                   statement.value.span,
-                   help="a state is shared by the batch: reduce with `over = batch`"
-                   if value.type.batched else "")  # fmt: skip
+        raise fail(
+            "E312",
+            f"`{statement.name.id}` is {target.type}, its update"
+            f" {value.type}{' for every example' if value.type.batched else ''}",
+            statement.value.span,
+            help="a state is shared by the batch: reduce with `over = batch`"
+            if value.type.batched
+            else "",
+        )
     name = str(target.attrs["name"])
     outputs = scope.net.outputs
-    outputs.append(Output("update", name, convert(value, target.type.dtype), target, statement.span))
+    outputs.append(
+        Output("update", name, convert(value, target.type.dtype), target, statement.span)
+    )
 
 
 def _tensor(e: s.Expr, scope: Scope) -> Value:
@@ -257,14 +307,19 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
     if isinstance(meaning, Record):
         parts = tuple(meaning.fields.values())
     if len(parts) != len(targets):
-        raise fail("E246", f"{len(targets)} names on the left, {len(parts) or 1} on the right",
-                   statement.span)  # fmt: skip
+        raise fail(
+            "E246",
+            f"{len(targets)} names on the left, {len(parts) or 1} on the right",
+            statement.span,
+        )
     for name, part in zip(targets, parts, strict=True):
         bind(name, _named(part, name.id, statement.value), scope)
 
 
 def _named(meaning: Meaning, name: str, e: s.Expr) -> Meaning:
-    """A computed value takes the name of its equation; a second name for a value does not rename it."""
+    """A computed value takes the name of its equation; a second name for a value does not rename
+    it.
+    """
     if isinstance(meaning, Value) and meaning.args and not isinstance(e, s.Name | s.Attribute):
         return meaning.named(name)
     return meaning
@@ -275,8 +330,12 @@ def _output(statement: s.Output, scope: Scope, top: bool) -> None:
         value = _tensor(item.value, scope)
         word = item.name.id if item.name else "output"
         if word in scope.results:
-            raise fail("E206", f"the output `{word}` is given twice", item.span,
-                       help="name them: `output mean = …, spread = …`")  # fmt: skip
+            raise fail(
+                "E206",
+                f"the output `{word}` is given twice",
+                item.span,
+                help="name them: `output mean = …, spread = …`",
+            )
         if item.name is not None:
             named = _named(value, word, item.value)
             bind(item.name, named, scope)
@@ -295,12 +354,19 @@ def _figure(kind: str) -> Callable[[Any, Scope, bool], None]:
         value = _tensor(statement.value, scope)
         word = statement.name.id if statement.name else _own_word(kind, statement.value)
         if value.shape != ():
-            raise fail("E316", f"a {kind} is one number for each example, got {value.type}",
-                       statement.value.span,
-                       help=f"reduce it: `{kind} sum(…)` or `{kind} mean(…)`")  # fmt: skip
+            raise fail(
+                "E316",
+                f"a {kind} is one number for each example, got {value.type}",
+                statement.value.span,
+                help=f"reduce it: `{kind} sum(…)` or `{kind} mean(…)`",
+            )
         if any(o.name == word for o in scope.net.outputs if o.kind in ("loss", "metric")):
-            raise fail("E206", f"there are two results called `{word}`", statement.span,
-                       help=f"name them: `{kind} other_name = …`")  # fmt: skip
+            raise fail(
+                "E206",
+                f"there are two results called `{word}`",
+                statement.span,
+                help=f"name them: `{kind} other_name = …`",
+            )
         value = convert(value, scope.net.dtype)
         scope.net.outputs.append(Output(kind, word, value, span=statement.span))
         if statement.name is not None:
@@ -324,8 +390,11 @@ def _when(statement: s.When, scope: Scope, top: bool) -> None:
 def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:
     count = evaluate(statement.count, scope)
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_TURNS:
-        raise fail("E247", f"`repeat` takes a whole number from 0 to {MAX_TURNS}, got {describe(count)}",
-                   statement.count.span)  # fmt: skip
+        raise fail(
+            "E247",
+            f"`repeat` takes a whole number from 0 to {MAX_TURNS}, got {describe(count)}",
+            statement.count.span,
+        )
     for _ in range(count):
         if not _turn(statement.body, scope, top):
             return
@@ -334,8 +403,12 @@ def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:
 def _for(statement: s.For, scope: Scope, top: bool) -> None:
     items = evaluate(statement.items, scope)
     if not isinstance(items, tuple):
-        raise fail("E247", f"`for` walks a list, got {describe(items)}", statement.items.span,
-                   help="for example `for units in [64, 128] { … }`")  # fmt: skip
+        raise fail(
+            "E247",
+            f"`for` walks a list, got {describe(items)}",
+            statement.items.span,
+            help="for example `for units in [64, 128] { … }`",
+        )
     hidden = scope.names.get(statement.variable.id)
     for item in items:
         scope.names[statement.variable.id] = item
@@ -356,8 +429,12 @@ def _turn(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> bool:
 
 def _later(word: str) -> Callable[[Any, Scope, bool], None]:
     def run(statement: s.Statement, scope: Scope, top: bool) -> None:
-        raise fail("E250", f"`{word}` is understood but cannot be compiled yet", statement.span,
-                   help="this version compiles dense networks; recurrence comes with a later one")  # fmt: skip
+        raise fail(
+            "E250",
+            f"`{word}` is understood but cannot be compiled yet",
+            statement.span,
+            help="this version compiles dense networks; recurrence comes with a later one",
+        )
 
     return run
 

@@ -1,8 +1,8 @@
 """Expressions to values, or to plain numbers where everything is known at compile time.
 
 Numbers stay Python numbers until they meet a value, so sizes and settings are exact. Long chains
-(`a + b + …`, `x -> f -> g …`) are walked with a loop along their left spine; brackets nest at most as
-deep as the parser allows.
+(`a + b + …`, `x -> f -> g …`) are walked with a loop along their left spine; brackets nest at most
+as deep as the parser allows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,21 @@ from .numbers import NUMERIC, is_number, number_call
 from .scope import POISON, BlockRef, Function, Layer, Meaning, Poisoned, Record, Scope
 
 INFIX = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "@": "matmul",
-    "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
-    "and": "and", "or": "or",
-}  # fmt: skip
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "^": "pow",
+    "@": "matmul",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "==": "eq",
+    "!=": "ne",
+    "and": "and",
+    "or": "or",
+}
 
 
 def evaluate(e: s.Expr, scope: Scope) -> Meaning:
@@ -83,11 +94,17 @@ def operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
         return cast(float, meaning)
     if isinstance(meaning, Record):
         names = ", ".join(f".{n}" for n in meaning.fields)
-        raise fail("E221", "several outputs where one value is needed", span,
-                   help=f"choose one: {names}")  # fmt: skip
-    raise fail("E220", f"{describe(meaning)} is not a value to compute with", span,
-               help="apply it first: `x -> layer`" if isinstance(meaning, BlockRef | Layer | Function)
-               else "")  # fmt: skip
+        raise fail(
+            "E221", "several outputs where one value is needed", span, help=f"choose one: {names}"
+        )
+    raise fail(
+        "E220",
+        f"{describe(meaning)} is not a value to compute with",
+        span,
+        help="apply it first: `x -> layer`"
+        if isinstance(meaning, BlockRef | Layer | Function)
+        else "",
+    )
 
 
 def build(
@@ -113,7 +130,12 @@ def shape_failure(
     labels = []
     for a in args:
         where = a.origin.span if isinstance(a, Value) else None
-        if isinstance(a, Value) and where is not None and a.origin.name and not _inside(where, span):
+        if (
+            isinstance(a, Value)
+            and where is not None
+            and a.origin.name
+            and not _inside(where, span)
+        ):
             text = f"`{a.origin.name}` is {a.type} here"
             if not any(label.span == where for label in labels):
                 labels.append(Label(where, text))
@@ -159,8 +181,13 @@ def _name(e: s.Name, scope: Scope) -> Meaning:
 
 def unknown_name(name: str, span: Span, scope: Scope) -> Failure:
     near = did_you_mean(name, scope.known())
-    return fail("E220" if not name else "E212", f"`{name}` is not defined", span,
-                note="not known here", help=near or "define it above: `name = …`")  # fmt: skip
+    return fail(
+        "E220" if not name else "E212",
+        f"`{name}` is not defined",
+        span,
+        note="not known here",
+        help=near or "define it above: `name = …`",
+    )
 
 
 def _transpose(e: s.Transpose, scope: Scope) -> Meaning:
@@ -249,15 +276,24 @@ def _attribute(e: s.Attribute, scope: Scope) -> Meaning:
         what = "outputs"
     elif isinstance(base, Layer):
         if base.applied_at is None:
-            raise fail("E224", f"`{s_text(e.base)}` has no parameters yet: sizes are fixed when it is"
-                       " first applied", e.span, help="apply the layer above this line")  # fmt: skip
+            raise fail(
+                "E224",
+                f"`{s_text(e.base)}` has no parameters yet: sizes are fixed when it is"
+                " first applied",
+                e.span,
+                help="apply the layer above this line",
+            )
         fields, what = base.names, "parameters"
     else:
         raise fail("E225", f"{describe(base)} has no `.{e.name}`", e.span)
     if e.name not in fields:
         near = did_you_mean(e.name, fields)
-        raise fail("E225", f"there is no `.{e.name}` among the {what}: {', '.join(fields)}", e.span,
-                   help=near)  # fmt: skip
+        raise fail(
+            "E225",
+            f"there is no `.{e.name}` among the {what}: {', '.join(fields)}",
+            e.span,
+            help=near,
+        )
     found: Meaning = fields[e.name]
     return found
 
@@ -303,11 +339,14 @@ def constant_value(e: s.Expr, module: Any) -> Meaning:
         meaning = module.consts.get(e.id) if module is not None else None
         if meaning is None:
             known = module.consts if module is not None else ()
-            raise fail("E227", f"`{e.id}` is not a constant", e.span,
-                       help=did_you_mean(e.id, known))  # fmt: skip
+            raise fail(
+                "E227", f"`{e.id}` is not a constant", e.span, help=did_you_mean(e.id, known)
+            )
         return cast(Meaning, meaning)
     if isinstance(e, s.Unary):
-        return number_call("neg" if e.op == "-" else "not", [constant_value(e.operand, module)], e.span)
+        return number_call(
+            "neg" if e.op == "-" else "not", [constant_value(e.operand, module)], e.span
+        )
     if isinstance(e, s.Binary):
         chain: list[s.Binary] = []
         first: s.Expr = e
@@ -316,7 +355,9 @@ def constant_value(e: s.Expr, module: Any) -> Meaning:
             first = first.left
         result = constant_value(first, module)
         for link in reversed(chain):
-            result = number_call(INFIX[link.op], [result, constant_value(link.right, module)], link.span)
+            result = number_call(
+                INFIX[link.op], [result, constant_value(link.right, module)], link.span
+            )
         return result
     if isinstance(e, s.Tuple | s.List):
         return tuple(constant_value(i, module) for i in e.items)

@@ -26,19 +26,24 @@ ALIASES = {"maximum": "maximum", "minimum": "minimum", "select": "where"}
 Named = dict[str, Meaning]
 
 
-def call(
-    name: str, positional: list[Meaning], named: Named, span: Span, scope: Scope
-) -> Meaning:
+def call(name: str, positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
     """A function or operation on evaluated arguments. Raises Failure."""
     numbers = positional and all(is_number(a) for a in positional)
-    if numbers and not named and name in NUMERIC and not (name in ("max", "min") and len(positional) < 2):
+    if (
+        numbers
+        and not named
+        and name in NUMERIC
+        and not (name in ("max", "min") and len(positional) < 2)
+    ):
         return number_call(name, positional, span)
     if name in FUNCTIONS:
         return FUNCTIONS[name](positional, named, span, scope)
     name = ALIASES.get(name, name)
     op = registry().get(name)
     if op is None or name in INTERNAL:
-        raise fail("E212", f"`{name}` is not a function", span, help=did_you_mean(name, scope.known()))
+        raise fail(
+            "E212", f"`{name}` is not a function", span, help=did_you_mean(name, scope.known())
+        )
     return operation_call(op, positional, named, span, scope)
 
 
@@ -52,18 +57,30 @@ def operation_call(
     count = len(positional) if variadic else len(op.parameters)
     if len(positional) < count:
         wanted = ", ".join(op.parameters)
-        raise fail("E230", f"`{op.name}` takes {count} operand{'s' * (count != 1)} ({wanted}),"
-                   f" got {len(positional)}", span)  # fmt: skip
+        raise fail(
+            "E230",
+            f"`{op.name}` takes {count} operand{'s' * (count != 1)} ({wanted}),"
+            f" got {len(positional)}",
+            span,
+        )
     operands, rest = positional[:count], positional[count:]
     options = dict(zip(op.options, rest, strict=False))
     if len(rest) > len(op.options):
-        raise fail("E230", f"`{op.name}` takes {count} operands and {len(op.options)} options,"
-                   f" got {len(positional)} arguments", span)  # fmt: skip
+        raise fail(
+            "E230",
+            f"`{op.name}` takes {count} operands and {len(op.options)} options,"
+            f" got {len(positional)} arguments",
+            span,
+        )
     for key, value in named.items():
         if key not in op.options:
             known = ", ".join(f"`{o}`" for o in op.options) or "none"
-            raise fail("E231", f"`{op.name}` has no option `{key}`; its options: {known}", span,
-                       help=did_you_mean(key, op.options))  # fmt: skip
+            raise fail(
+                "E231",
+                f"`{op.name}` has no option `{key}`; its options: {known}",
+                span,
+                help=did_you_mean(key, op.options),
+            )
         options[key] = value
     values = tuple(_operand(a, span, scope) for a in operands)
     return build(op.name, values, options, span, scope)
@@ -86,17 +103,26 @@ def _value(meaning: Meaning, span: Span, scope: Scope) -> Value:
 
 
 def _only(
-    name: str, positional: list[Meaning], named: Named, span: Span, low: int, high: int,
+    name: str,
+    positional: list[Meaning],
+    named: Named,
+    span: Span,
+    low: int,
+    high: int,
     options: tuple[str, ...] = (),
-) -> None:  # fmt: skip
+) -> None:
     if not low <= len(positional) <= high:
         count = str(low) if low == high else f"{low} to {high}"
-        raise fail("E230", f"`{name}` takes {count} argument{'s' * (high != 1)},"
-                   f" got {len(positional)}", span)  # fmt: skip
+        raise fail(
+            "E230",
+            f"`{name}` takes {count} argument{'s' * (high != 1)}, got {len(positional)}",
+            span,
+        )
     for key in named:
         if key not in options:
-            raise fail("E231", f"`{name}` has no option `{key}`", span,
-                       help=did_you_mean(key, options))  # fmt: skip
+            raise fail(
+                "E231", f"`{name}` has no option `{key}`", span, help=did_you_mean(key, options)
+            )
 
 
 def _extreme(word: str, elementwise: str) -> Callable[..., Meaning]:
@@ -149,8 +175,13 @@ def _draw(kind: str) -> Callable[..., Meaning]:
         if isinstance(like, Value):
             shape = like.shape
         with origin(Origin(span, scope.path, scope.block)):
-            draw = apply(kind, shape=_sizes(shape, span), stream=scope.net.next_stream(),
-                         batched=batched, dtype=scope.net.dtype)  # fmt: skip
+            draw = apply(
+                kind,
+                shape=_sizes(shape, span),
+                stream=scope.net.next_stream(),
+                batched=batched,
+                dtype=scope.net.dtype,
+            )
             a = _operand(parameters.get(scale[0], 0), span, scope)
             b = _operand(parameters.get(scale[1], 1), span, scope)
             if (a, b) == (0, 1):
@@ -237,10 +268,16 @@ def _one_hot(positional: list[Meaning], named: Named, span: Span, scope: Scope) 
     x = _value(positional[0], span, scope)
     classes = named.get("classes", positional[1] if len(positional) > 1 else x.type.classes)
     if not isinstance(classes, int):
-        raise fail("E308", f"`one_hot` needs a label of `class[k]`, got {x.type}", span,
-                   help="declare `input label: class[10]`, or give `classes = 10`")  # fmt: skip
+        raise fail(
+            "E308",
+            f"`one_hot` needs a label of `class[k]`, got {x.type}",
+            span,
+            help="declare `input label: class[10]`, or give `classes = 10`",
+        )
     if x.type.classes is not None and x.type.classes > classes:
-        raise fail("E309", f"labels of class[{x.type.classes}] do not fit into {classes} classes", span)
+        raise fail(
+            "E309", f"labels of class[{x.type.classes}] do not fit into {classes} classes", span
+        )
     from .expressions import build
 
     return build("one_hot", (x,), {"classes": classes, "dtype": scope.net.dtype}, span, scope)
@@ -282,8 +319,9 @@ def index(x: Value, e: s.Index, scope: Scope) -> Value:
         if isinstance(item, s.Slice):
             low, high = (_bound(item.start, 0, n, scope), _bound(item.stop, n, n, scope))
             if not 0 <= low < high <= n:
-                raise fail("E306", f"{low}:{high} is empty or outside axis {axis} of size {n}",
-                           item.span)  # fmt: skip
+                raise fail(
+                    "E306", f"{low}:{high} is empty or outside axis {axis} of size {n}", item.span
+                )
             start.append(low)
             size.append(high - low)
             kept.append(high - low)

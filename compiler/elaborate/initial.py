@@ -46,8 +46,12 @@ def initial_value(
     x = operand(evaluate(value, scope), value.span, scope)
     if not isinstance(x, Value):
         return constant(x, type.dtype, type.shape), f"= {value.span.text}"
-    raise fail("E248", "an initial value is a number known at compile time", value.span,
-               help="use an initialiser: `~ normal(std = 0.1)`")  # fmt: skip
+    raise fail(
+        "E248",
+        "an initial value is a number known at compile time",
+        value.span,
+        help="use an initialiser: `~ normal(std = 0.1)`",
+    )
 
 
 def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
@@ -62,9 +66,13 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     if not isinstance(ref, BlockRef):
         ref = scope.lookup(function.id)
     if not isinstance(ref, BlockRef) or not _initialises(ref.block):
-        raise fail("E248", f"`{function.id}` is not an initialiser", function.span,
-                   help=did_you_mean(function.id, initialisers(scope))
-                   or "for example `~ glorot`, `~ he`, `~ normal(std = 0.1)`")  # fmt: skip
+        raise fail(
+            "E248",
+            f"`{function.id}` is not an initialiser",
+            function.span,
+            help=did_you_mean(function.id, initialisers(scope))
+            or "for example `~ glorot`, `~ he`, `~ normal(std = 0.1)`",
+        )
     positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})
     own = [x.name.id for x in ref.block.settings if x.name.id not in IMPLICIT]
     if len(positional) > len(own):
@@ -72,14 +80,23 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     given: dict[str, Meaning] = dict(zip(own, positional, strict=False))
     for key, setting in named.items():
         if key not in own:
-            raise fail("E233", f"`{function.id}` has no setting `{key}`", e.span,
-                       help=did_you_mean(key, own))  # fmt: skip
+            raise fail(
+                "E233",
+                f"`{function.id}` has no setting `{key}`",
+                e.span,
+                help=did_you_mean(key, own),
+            )
         given[key] = setting
     fan_in, fan_out = fans(type.shape)
     given |= {"shape": type.shape, "fan_in": fan_in, "fan_out": fan_out}
     words = {x.name.id for x in ref.block.settings}
-    net = Collected(scope.net.module, scope.net.training, type.dtype, initialising=True,
-                    streams=crc32(path.encode()) >> 1)  # fmt: skip
+    net = Collected(
+        scope.net.module,
+        scope.net.training,
+        type.dtype,
+        initialising=True,
+        streams=crc32(path.encode()) >> 1,
+    )
     inner = Scope(net, "", ref.block.name.id, {}, {}, ref.library)
     inner.names = complete_settings(
         ref.block, {k: v for k, v in given.items() if k in words}, e.span, inner

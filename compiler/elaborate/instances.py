@@ -56,15 +56,23 @@ def bind_settings(
     name = block.name.id
     known = [x.name.id for x in block.settings]
     if len(positional) > len(known):
-        raise fail("E234", f"`{name}` has {len(known)} setting{'s' * (len(known) != 1)}"
-                   f" ({', '.join(known) or 'none'}), got {len(positional)}", span,
-                   labels=(Label(block.name.span, "declared here"),))  # fmt: skip
+        raise fail(
+            "E234",
+            f"`{name}` has {len(known)} setting{'s' * (len(known) != 1)}"
+            f" ({', '.join(known) or 'none'}), got {len(positional)}",
+            span,
+            labels=(Label(block.name.span, "declared here"),),
+        )
     given = dict(zip(known, positional, strict=False))
     for key, value in named.items():
         if key not in known:
-            raise fail("E233", f"`{name}` has no setting `{key}`", span,
-                       labels=(Label(block.name.span, f"its settings: {', '.join(known) or 'none'}"),),
-                       help=did_you_mean(key, known))  # fmt: skip
+            raise fail(
+                "E233",
+                f"`{name}` has no setting `{key}`",
+                span,
+                labels=(Label(block.name.span, f"its settings: {', '.join(known) or 'none'}"),),
+                help=did_you_mean(key, known),
+            )
         if key in given:
             raise fail("E223", f"`{key}` is given twice", span)
         given[key] = value
@@ -86,9 +94,13 @@ def complete_settings(
         elif setting.default is not None:
             settings[key] = evaluate(setting.default, inner)
         else:
-            raise fail("E232", f"`{block.name.id}` needs its setting `{key}`", span,
-                       labels=(Label(setting.span, "declared here without a default"),),
-                       help=f"write `{block.name.id}({key} = …)`")  # fmt: skip
+            raise fail(
+                "E232",
+                f"`{block.name.id}` needs its setting `{key}`",
+                span,
+                labels=(Label(setting.span, "declared here without a default"),),
+                help=f"write `{block.name.id}({key} = …)`",
+            )
     return settings
 
 
@@ -126,7 +138,9 @@ def _words(block: s.Block) -> frozenset[str]:
     """Every name in the equations of a block."""
     words = set()
     for statement in walk(block.body):
-        waiting: list[Any] = [getattr(statement, f) for f in ("value", "items") if hasattr(statement, f)]
+        waiting: list[Any] = [
+            getattr(statement, f) for f in ("value", "items") if hasattr(statement, f)
+        ]
         while waiting:
             node = waiting.pop()
             if isinstance(node, s.Name):
@@ -156,9 +170,13 @@ def apply_block(
 
 
 def apply_layer(
-    stage: Meaning, items: list[Meaning], named: dict[str, Meaning], span: Span, stage_span: Span,
+    stage: Meaning,
+    items: list[Meaning],
+    named: dict[str, Meaning],
+    span: Span,
+    stage_span: Span,
     scope: Scope,
-) -> Meaning:  # fmt: skip
+) -> Meaning:
     """A layer, or a block without settings, on values."""
     from .body import run_body
     from .expressions import describe
@@ -166,16 +184,30 @@ def apply_layer(
     if isinstance(stage, BlockRef):
         stage = make_layer(stage, [], {}, stage_span, scope)
     if isinstance(stage, Function) or not isinstance(stage, Layer):
-        raise fail("E222", f"{describe(stage)} cannot be applied", stage_span,
-                   help="write a layer after `->`: `x -> dense(10)`")  # fmt: skip
+        raise fail(
+            "E222",
+            f"{describe(stage)} cannot be applied",
+            stage_span,
+            help="write a layer after `->`: `x -> dense(10)`",
+        )
     if scope.depth >= MAX_DEPTH:
-        raise fail("E235", f"blocks are nested more than {MAX_DEPTH} deep at"
-                   f" `{stage.ref.block.name.id}`: does it use itself?", stage_span)  # fmt: skip
+        raise fail(
+            "E235",
+            f"blocks are nested more than {MAX_DEPTH} deep at"
+            f" `{stage.ref.block.name.id}`: does it use itself?",
+            stage_span,
+        )
     block = stage.ref.block
     inner = Scope(
-        scope.net, stage.path, block.name.id, dict(stage.settings), {}, stage.ref.library, stage,
+        scope.net,
+        stage.path,
+        block.name.id,
+        dict(stage.settings),
+        {},
+        stage.ref.library,
+        stage,
         depth=scope.depth + 1,
-    )  # fmt: skip
+    )
     _bind_inputs(stage, inner, items, named, span, stage_span, scope)
     before = len(scope.net.diagnostics)
     run_body(block.body, inner, top=False)
@@ -185,8 +217,13 @@ def apply_layer(
         raise Poisoned
     stage.applied_at = stage.applied_at or span
     if not inner.results:
-        raise fail("E236", f"`{block.name.id}` has no output", block.name.span,
-                   labels=(Label(stage_span, "applied here"),), help="add `output …`")  # fmt: skip
+        raise fail(
+            "E236",
+            f"`{block.name.id}` has no output",
+            block.name.span,
+            labels=(Label(stage_span, "applied here"),),
+            help="add `output …`",
+        )
     if len(inner.results) == 1:
         return next(iter(inner.results.values()))
     return Record(inner.results)
@@ -202,9 +239,14 @@ def _at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> 
 
 
 def _bind_inputs(
-    layer: Layer, inner: Scope, items: list[Meaning], named: dict[str, Meaning], span: Span,
-    stage_span: Span, scope: Scope,
-) -> None:  # fmt: skip
+    layer: Layer,
+    inner: Scope,
+    items: list[Meaning],
+    named: dict[str, Meaning],
+    span: Span,
+    stage_span: Span,
+    scope: Scope,
+) -> None:
     from .expressions import describe, operand
 
     ports = inputs_of(layer.ref.block)
@@ -232,8 +274,12 @@ def _bind_inputs(
 def _wrong_inputs(name: str, ports: list[tuple[s.Ident, s.Input]], got: int, span: Span) -> Any:
     wanted = ", ".join(n.id for n, _ in ports) or "none"
     place = (Label(ports[0][1].span, "its inputs are declared here"),) if ports else ()
-    return fail("E237", f"`{name}` takes {len(ports)} input{'s' * (len(ports) != 1)} ({wanted}),"
-                f" got {got}", span, labels=place)  # fmt: skip
+    return fail(
+        "E237",
+        f"`{name}` takes {len(ports)} input{'s' * (len(ports) != 1)} ({wanted}), got {got}",
+        span,
+        labels=place,
+    )
 
 
 # ---------------------------------------------------------------- types of ports
@@ -250,16 +296,31 @@ def match_type(type: Type, wanted: s.TypeExpr, scope: Scope, span: Span, who: st
         if wanted.dtype == "any":
             return
         if type.classes is not None and wanted.dtype is None:
-            raise fail("E313", f"{who}: {wanted.span.text}, got the label {type}", span, labels=label,
-                       help="turn a label into a vector with `one_hot(label)`")  # fmt: skip
+            raise fail(
+                "E313",
+                f"{who}: {wanted.span.text}, got the label {type}",
+                span,
+                labels=label,
+                help="turn a label into a vector with `one_hot(label)`",
+            )
         if wanted.dtype is not None and wanted.dtype != type.dtype:
-            raise fail("E314", f"{who}: {wanted.span.text}, got elements of {type.dtype}", span,
-                       labels=label, help=f"`cast(x, dtype = {wanted.dtype})`")  # fmt: skip
+            raise fail(
+                "E314",
+                f"{who}: {wanted.span.text}, got elements of {type.dtype}",
+                span,
+                labels=label,
+                help=f"`cast(x, dtype = {wanted.dtype})`",
+            )
         _match_sizes(type, wanted, type.shape, wanted.sizes, scope, span, who)
         return
     if type.dtype != "i32":
-        raise fail("E313", f"{who}: {wanted.span.text}, got {type}", span, labels=label,
-                   help="labels come from an input declared `class[k]`")  # fmt: skip
+        raise fail(
+            "E313",
+            f"{who}: {wanted.span.text}, got {type}",
+            span,
+            labels=label,
+            help="labels come from an input declared `class[k]`",
+        )
     shape = (*type.shape, type.classes or 0)
     wanted_sizes: tuple[s.Expr, ...] = (
         (wanted.count,) if isinstance(wanted, s.ClassType) else (wanted.length, wanted.count)
@@ -268,14 +329,21 @@ def match_type(type: Type, wanted: s.TypeExpr, scope: Scope, span: Span, who: st
 
 
 def _match_sizes(
-    type: Type, wanted: s.TypeExpr, shape: tuple[int, ...], sizes: tuple[s.Expr, ...], scope: Scope,
-    span: Span, who: str,
-) -> None:  # fmt: skip
+    type: Type,
+    wanted: s.TypeExpr,
+    shape: tuple[int, ...],
+    sizes: tuple[s.Expr, ...],
+    scope: Scope,
+    span: Span,
+    who: str,
+) -> None:
     sizes = _without_dots(sizes, len(shape))
     label = (Label(wanted.span, f"declared {wanted.span.text} here"),)
     if len(sizes) != len(shape):
         advice = "flatten it first: `x -> flatten -> …`" if len(sizes) == 1 < len(shape) else ""
-        raise fail("E312", f"{who}: {wanted.span.text}, got {type}", span, labels=label, help=advice)
+        raise fail(
+            "E312", f"{who}: {wanted.span.text}, got {type}", span, labels=label, help=advice
+        )
     for size, n in zip(sizes, shape, strict=True):
         if isinstance(size, s.Ellipsis_):
             continue
@@ -284,8 +352,12 @@ def _match_sizes(
             continue
         known = whole(size, scope)
         if known != n:
-            raise fail("E312", f"{who}: {wanted.span.text}, got {type}: {size.span.text} is {known},"
-                       f" not {n}", span, labels=label)  # fmt: skip
+            raise fail(
+                "E312",
+                f"{who}: {wanted.span.text}, got {type}: {size.span.text} is {known}, not {n}",
+                span,
+                labels=label,
+            )
 
 
 def _without_dots(sizes: tuple[s.Expr, ...], rank: int) -> tuple[s.Expr, ...]:

@@ -1,7 +1,7 @@
 """A `.net` file with its imports, constants and settings; the standard library behind it.
 
-In: a path, or a parsed file. Out: a `Module`, in which every top-level name has one meaning. Nothing
-is instantiated here.
+In: a path, or a parsed file. Out: a `Module`, in which every top-level name has one meaning.
+Nothing is instantiated here.
 """
 
 from __future__ import annotations
@@ -81,8 +81,11 @@ class Module:
             names = ", ".join(f"`{n}`" for n in self.nets)
             raise fail("E211", f"{self.source.name} has several nets: {names}", help="name one")
         if name not in self.nets:
-            raise fail("E210", f"there is no net `{name}` in {self.source.name}",
-                       help=did_you_mean(name, self.nets))  # fmt: skip
+            raise fail(
+                "E210",
+                f"there is no net `{name}` in {self.source.name}",
+                help=did_you_mean(name, self.nets),
+            )
         return self.nets[name]
 
     def optimizer(self, name: str) -> s.Optimizer | None:
@@ -152,8 +155,12 @@ def parse_module(source: Source, overrides: Mapping[str, str] | None = None) -> 
 def _read(path: Path, asked: s.Import | None) -> s.File:
     span = asked.path.span if asked else None
     if path.suffix != ".net":
-        raise fail("E203", f"`{path}` is not a `.net` file", span,
-                   help="networks live in files ending in `.net`")  # fmt: skip
+        raise fail(
+            "E203",
+            f"`{path}` is not a `.net` file",
+            span,
+            help="networks live in files ending in `.net`",
+        )
     try:
         source = Source.read(path)
     except UnicodeDecodeError as error:
@@ -220,8 +227,9 @@ def _with_imports(
             seen.add(target.resolve())
             try:
                 if len(seen) > MAX_IMPORTS:
-                    raise fail("E204", f"more than {MAX_IMPORTS} files are imported",
-                               declaration.span)  # fmt: skip
+                    raise fail(
+                        "E204", f"more than {MAX_IMPORTS} files are imported", declaration.span
+                    )
                 imported = _read(target, declaration)
             except Failure as failure:
                 found += failure.diagnostics
@@ -239,9 +247,14 @@ def _declare(module: Module, d: s.Declaration, places: dict[str, s.Declaration])
     name = d.name.id
     if name in places:
         first = places[name]
-        raise fail("E205", f"`{name}` is declared twice", d.name.span, note="again here",
-                   labels=(Label(first.name.span, "first declared here"),),
-                   help="give one of them another name")  # fmt: skip
+        raise fail(
+            "E205",
+            f"`{name}` is declared twice",
+            d.name.span,
+            note="again here",
+            labels=(Label(first.name.span, "first declared here"),),
+            help="give one of them another name",
+        )
     places[name] = d
     if isinstance(d, s.Optimizer):
         module.optimizers[name] = d

@@ -24,8 +24,8 @@ def forward(
 ) -> Graph:
     """The forward graph of a net: outputs, losses and metrics per example, state updates.
 
-    `training` decides the `when training` branches; `dtype` is the element type where the file names
-    none; `settings` override the net's own; `sizes` are sizes that the data fixes (`[n]`).
+    `training` decides the `when training` branches; `dtype` is the element type where the file
+    names none; `settings` override the net's own; `sizes` are sizes that the data fixes (`[n]`).
     Raises Failure with every mistake found.
     """
     from .instances import complete_settings
@@ -37,8 +37,12 @@ def forward(
     known = [x.name.id for x in declaration.settings]
     for name in given:
         if name not in known:
-            raise fail("E233", f"the net `{declaration.name.id}` has no setting `{name}`",
-                       declaration.name.span, help=did_you_mean(name, known))  # fmt: skip
+            raise fail(
+                "E233",
+                f"the net `{declaration.name.id}` has no setting `{name}`",
+                declaration.name.span,
+                help=did_you_mean(name, known),
+            )
     for name, value in module.overrides.items():
         if name in known:
             module.used_overrides.add(name)

@@ -65,9 +65,18 @@ class Poisoned(Exception):
 POISON = Poison()
 
 Meaning = (
-    int | float | bool | str | tuple["Meaning", ...] | Value | Layer | BlockRef | Record
-    | Function | Poison
-)  # fmt: skip
+    int
+    | float
+    | bool
+    | str
+    | tuple["Meaning", ...]
+    | Value
+    | Layer
+    | BlockRef
+    | Record
+    | Function
+    | Poison
+)
 
 
 @dataclass
