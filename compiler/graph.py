@@ -141,7 +141,8 @@ class Graph:
 
 
 def topological(roots: Iterable[Value]) -> tuple[Value, ...]:
-    """Every value reachable from `roots`, operands first. A loop, not recursion: graphs are deep."""
+    """Every value reachable from `roots`, operands first. A loop, not recursion: graphs are deep.
+    """
     order: list[Value] = []
     done: set[Value] = set()
     for root in roots:

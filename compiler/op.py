@@ -242,7 +242,8 @@ class Contraction(Op, abstract=True):
     parameters = ("x", "y")
 
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
-        """Einsum string over per-example axes; `b` leads where an operand or the result is batched."""
+        """Einsum string over per-example axes; `b` leads where an operand or the result is batched.
+        """
         raise TypeError(f"{self.name} has no spec")
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

@@ -1,13 +1,15 @@
 """The plan: what runs, in which order, in which memory. The last stage before kernel text.
 
-Made by `fuse` (values -> kernels) and `schedule` (order, barriers, buffers in one arena); read by the
-emitters of both targets, by `summary` and by the diagrams. Nothing here knows a target.
+Made by `fuse` (values -> kernels) and `schedule` (order, barriers, buffers in one arena); read by
+the emitters of both targets, by `summary` and by the diagrams. Nothing here knows a target.
 
-A kernel never holds an address. It names *slots*; slot i of a kernel is `kernel.slots[i]`, an index into
-`plan.buffers`. Two kernels whose `key` is equal run the same compiled code on other offsets.
+A kernel never holds an address. It names *slots*; slot i of a kernel is `kernel.slots[i]`, an
+index into `plan.buffers`. Two kernels whose `key` is equal run the same compiled code on other
+offsets.
 
-Index spaces. A stage loops over the examples of the batch (if `batched`) and, for each, over `axes`.
-An `Access` says where an element lies: `offset + example·e + Σ strides[k]·i[k]` elements into its slot.
+Index spaces. A stage loops over the examples of the batch (if `batched`) and, for each, over
+`axes`. An `Access` says where an element lies: `offset + example·e + Σ strides[k]·i[k]` elements
+into its slot.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from .types import Type
 from .value import Value
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
-# The first bytes of every arena: int64 seed, int64 step (from 1), int64 first example of the batch in the
-# step's counter space (0 unless the batch is split over devices). Random draws read them.
+# The first bytes of every arena: int64 seed, int64 step (from 1), int64 first example of the batch
+# in the step's counter space (0 unless the batch is split over devices). Random draws read them.
 HEADER = 64
 
 
@@ -31,10 +33,11 @@ HEADER = 64
 class Buffer:
     """A region of the arena. `kind`: input, param, state, scalar, output, temp, scratch.
 
-    `offset` in bytes. A batched buffer holds `capacity` examples one after another, each contiguous in
-    C order. `name` is unique for every kind but temp and scratch. `transposed` params and states hold
-    the user's 2-d array with its axes exchanged (the compiler's choice of layout); reading one gives
-    the user's orientation back. Scratch: `type.size` elements per thread (`capacity` does not count).
+    `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
+    contiguous in C order. `name` is unique for every kind but temp and scratch. `transposed`
+    params and states hold the user's 2-d array with its axes exchanged (the compiler's choice of
+    layout); reading one gives the user's orientation back. Scratch: `type.size` elements per
+    thread (`capacity` does not count).
     """
 
     name: str
@@ -71,8 +74,8 @@ class Let:
     """`Temp(position)` = one `Call` of scalar.py over `Element` (a read), `Temp`, `Literal`,
     `Position` (index along a stage axis; −1: flat index in the example).
 
-    Draws always count with `Position(−1)`, and their elements are those of the stage: the counter is
-    example·(product of the axes) + flat index; in an epilogue it is
+    Draws always count with `Position(−1)`, and their elements are those of the stage: the counter
+    is example·(product of the axes) + flat index; in an epilogue it is
     (loop index·rows + row)·columns + column, whichever of these the batch is part of.
     """
 
@@ -120,7 +123,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What every kernel has. `values` are the graph nodes it computes, for comments and profiles."""
+    """What every kernel has. `values` are the graph nodes it computes, for comments and profiles.
+    """
 
     label: str  # a word for people: `dense_1: relu(W @ x + b)`; never used as code
     slots: tuple[int, ...]  # buffer index of each slot

@@ -113,7 +113,7 @@ def with_gradients(graph: Graph, loss: str | None = None) -> Graph:
 
 
 def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
-    """Forward, backward and update. Raises Failure E260–E264, and what the optimizer's lines raise."""
+    """Forward, backward and update. Raises Failure E260 to E264, and what the equations raise."""
     loss = _loss(graph, minimize.loss, module)
     params = trainable(graph, minimize.over)
     if not params:
@@ -153,11 +153,11 @@ def _loss(graph: Graph, name: str | None, module: Module) -> Output:
     for o in losses:
         if name in (None, o.name):
             return o
-    names = [o.name for o in losses]
+    known = [o.name for o in losses]
     raise fail(
         "E261",
-        f"there is no loss `{name}`; the net has {', '.join(names)}",
-        help=did_you_mean(name or "", names),
+        f"there is no loss `{name}`; the net has {', '.join(known)}",
+        help=did_you_mean(name or "", known),
     )
 
 

@@ -1,18 +1,19 @@
-"""Types of values: the shape of one example, the element type, and whether there is one per example.
+"""Types of values: the shape of one example, the element type, one per example or one for all.
 
-The batch axis is never part of `shape`. A value that depends on an input has `batched=True`: there is
-one per example. Parameters, states and constants have not.
+The batch axis is never part of `shape`. A value that depends on an input has `batched=True`: there
+is one per example. Parameters, states and constants have not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
 FLOATS = ("f32", "f64")
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
     "f64": np.dtype(np.float64),
     "i32": np.dtype(np.int32),
@@ -36,7 +37,7 @@ class Type:
         return prod(self.shape)
 
     @property
-    def numpy(self) -> np.dtype[np.generic]:
+    def numpy(self) -> np.dtype[Any]:
         return DTYPES[self.dtype]
 
     @property

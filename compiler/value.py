@@ -1,9 +1,9 @@
 """Values: the nodes of every graph, immutable and shared between stages.
 
 A `Value` is the result of one operation on other values. Building a new graph from an old one keeps
-every value that did not change, so a pass costs what it changes. Arithmetic on values builds values,
-which lets derivatives be written as formulas. `Origin` remembers where a value comes from: the place
-in the source, the block instance, the user's name for it.
+every value that did not change, so a pass costs what it changes. Arithmetic on values builds
+values, which lets derivatives be written as formulas. `Origin` remembers where a value comes from:
+the place in the source, the block instance, the user's name for it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Origin:
     """Where a value comes from.
 
-    `instance` is the path of the block instance (`encoder.dense_2`, "" at the top), `block` the name of
-    the block it instantiates, `name` the user's own name of the value, `role` "forward", "backward" or
-    "update", `of` the forward value whose derivative rule made this one.
+    `instance` is the path of the block instance (`encoder.dense_2`, "" at the top), `block` the
+    name of the block it instantiates, `name` the user's own name of the value, `role` "forward",
+    "backward" or "update", `of` the forward value whose derivative rule made this one.
     """
 
     span: Span | None = None
@@ -38,7 +38,8 @@ class Origin:
     of: Value | None = None
 
 
-_ORIGIN: ContextVar[Origin] = ContextVar("origin", default=Origin())
+_NOWHERE = Origin()
+_ORIGIN: ContextVar[Origin] = ContextVar("origin", default=_NOWHERE)
 
 
 def current_origin() -> Origin:

@@ -127,7 +127,7 @@ def shape_failure(
     error: ShapeError, args: tuple[Value | float, ...], span: Span, spans: tuple[Span, ...] = ()
 ) -> Failure:
     """A shape error as a diagnostic: the operands' shapes, and where the named ones were fixed."""
-    labels = []
+    labels: list[Label] = []
     for a in args:
         where = a.origin.span if isinstance(a, Value) else None
         if (

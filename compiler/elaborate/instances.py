@@ -105,7 +105,8 @@ def complete_settings(
 
 
 def _learned(ref: BlockRef, scope: Scope) -> bool:
-    """Does the block hold parameters, itself or in what it uses? Then it takes its equation's name."""
+    """Does the block hold parameters, itself or in what it uses? Then it takes its equation's name.
+    """
     seen: set[str] = set()
     waiting = [ref.block]
     while waiting:
