@@ -45,11 +45,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """`write_atomically` for a text, in UTF-8."""
-    write_atomically(path, lambda file: _write_all(file, text.encode("utf-8")))
+    write_bytes(path, text.encode("utf-8"))
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """`write_atomically` for what is already in memory."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_atomically(path, write)
 
 
 def append_text(path: Path, text: str) -> None:

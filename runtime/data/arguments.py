@@ -198,9 +198,7 @@ class Signature:
             self._check_range(parameter, converted, argument)
         return converted
 
-    def _check_range(
-        self, parameter: Parameter, value: float, argument: ast.Argument
-    ) -> None:
+    def _check_range(self, parameter: Parameter, value: float, argument: ast.Argument) -> None:
         if parameter.low <= value <= parameter.high:
             return
         bounds = f"at least {parameter.low:g}"
@@ -210,9 +208,7 @@ class Signature:
         raise fail("E409", message, argument.value.span)
 
 
-def literal(
-    value: ast.Expr, constants: Mapping[str, object], depth: int = 0
-) -> object:
+def literal(value: ast.Expr, constants: Mapping[str, object], depth: int = 0) -> object:
     """The value of an argument: a number, text, flag, word, or a tuple of these."""
     if depth > _DEPTH:
         raise fail("E409", "this argument is nested too deeply", value.span)

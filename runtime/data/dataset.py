@@ -8,7 +8,7 @@ normalisation as rows are taken, so that a set larger than memory is never copie
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -132,11 +132,10 @@ class Column:
         width = max(1, raw[:1].size) * 8
         for start in range(0, len(raw), max(1, _BLOCK // width)):
             block = slice(start, start + max(1, _BLOCK // width))
-            values = raw[block].astype(work)
+            values: NDArray[np.floating[Any]] = raw[block].astype(work)
             if shift is not None:
-                values -= shift
-            values /= scale
-            out[block] = values
+                np.subtract(values, shift, out=values)
+            np.divide(values, scale, out=out[block], casting="same_kind")
         return out
 
     def _affine(self, work: type[np.floating[Any]]) -> tuple[Array | None, Array]:
@@ -211,7 +210,6 @@ class Dataset:
     test: Part
     own_test: bool = False  # the source came with a test part
     note: str = ""
-    _parts: tuple[str, ...] = field(default=("train", "valid", "test"), init=False, repr=False)
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -242,20 +240,28 @@ class Dataset:
     @property
     def parts(self) -> dict[str, Part]:
         """The parts that hold examples."""
-        every = {name: getattr(self, name) for name in self._parts}
+        every = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: part for name, part in every.items() if len(part)}
+
+    def with_parts(self, changed: Mapping[str, Part]) -> Dataset:
+        """The same set with some parts replaced."""
+        return replace(
+            self,
+            train=changed.get("train", self.train),
+            valid=changed.get("valid", self.valid),
+            test=changed.get("test", self.test),
+        )
 
     def mapped(self, change: Callable[[Columns], Columns]) -> Dataset:
         """The same parts over changed columns; parts that shared columns still do."""
         done: dict[int, Columns] = {}
         parts = {}
-        for name in self._parts:
-            part: Part = getattr(self, name)
+        for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test)):
             key = id(part.columns)
             if key not in done:
                 done[key] = change(part.columns)
             parts[name] = Part(done[key], part.indices)
-        return replace(self, **parts)
+        return self.with_parts(parts)
 
     def describe(self) -> str:
         """Parts, fields and sizes in a few lines."""

@@ -39,7 +39,7 @@ def _classified(name: str, target: str) -> Dataset:
 def digits(given: Given) -> Dataset:
     """1,797 handwritten digits of 8×8 pixels: `image` [64] in 0…1, `digit` class[10].
 
-    Every fifth example of each digit, in the order of the file, is the test part (359). The
+    Every fifth example of each digit, in the order of the file, is the test part (355). The
     file's own order is not used for it: its last third is by other writers.
     """
     data = _load("digits")

@@ -11,8 +11,9 @@ import gzip
 import math
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -73,14 +74,14 @@ def _read_gzip(path: Path, given: Given, at: str) -> Array:
         way_out = "unpack the file: plain IDX files are read through a memory map"
         check_fits(needed, f"`{path.name}`, unpacked,", given.place(at), way_out)
         array = np.empty(math.prod(shape), dtype)
-        filled = _fill(file, memoryview(array.view(np.uint8)))
+        filled = _fill(file, array.view(np.uint8).data)
         if filled != needed or file.read(1):
             got = offset + filled + (filled == needed)
             raise _wrong_size(path, shape, offset + needed, got, given, at)
         return array.reshape(shape)
 
 
-def _fill(file: IO[bytes], target: memoryview) -> int:
+def _fill(file: BinaryIO | gzip.GzipFile, target: memoryview) -> int:
     done = 0
     while done < len(target):
         piece = file.read(min(_STEP, len(target) - done))
@@ -92,7 +93,7 @@ def _fill(file: IO[bytes], target: memoryview) -> int:
 
 
 def _header(
-    file: IO[bytes], path: Path, given: Given, at: str
+    file: BinaryIO | gzip.GzipFile, path: Path, given: Given, at: str
 ) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
@@ -188,8 +189,6 @@ def _label_column(given: Given, at: str, name: str, kinds: Array, images: Array)
 def _with_classes(
     given: Given, name: str, train: list[Column], test: list[Column] | None
 ) -> Dataset:
-    from dataclasses import replace
-
     if len(train) == 1:
         return whole(name, train, test)
     used = [c[1].raw for c in (train, test) if c is not None and len(c[1])]
@@ -240,14 +239,19 @@ def _read_mnist(given: Given, folder: Path) -> Dataset:
         if path is None:
             kind = "idx3" if "images" in stem else "idx1"
             raise missing(
-                given, "folder", f"`{stem}-{kind}-ubyte` is missing", [folder / f"{stem}-{kind}-ubyte.gz"]
+                given,
+                "folder",
+                f"`{stem}-{kind}-ubyte` is missing",
+                [folder / f"{stem}-{kind}-ubyte.gz"],
             )
         arrays.append(read_idx(path, given, "folder"))
     for stem, images in zip(_MNIST[::2], arrays[::2], strict=True):
         if images.shape[1:] != (28, 28):
             sizes = " × ".join(map(str, images.shape))
             message = f"`{stem}` in `{folder}` is {sizes}, and MNIST's images are 28 × 28"
-            raise given.fail("E404", message, "folder", help="read other sizes with `idx(images, labels)`")
+            raise given.fail(
+                "E404", message, "folder", help="read other sizes with `idx(images, labels)`"
+            )
     pools = []
     for images, labels in (arrays[:2], arrays[2:]):
         flat = images.reshape(len(images), 784)

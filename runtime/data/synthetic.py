@@ -65,9 +65,7 @@ def circles(given: Given) -> Dataset:
     return _plane("circles", points + noise, kinds, 2)
 
 
-@source(
-    "spirals", _count(600), Parameter("classes", "integer", 3, 2, 1000), _noise(0.2), _SEED
-)
+@source("spirals", _count(600), Parameter("classes", "integer", 3, 2, 1000), _noise(0.2), _SEED)
 def spirals(given: Given) -> Dataset:
     """Spiral arms around the origin: `point` [2], `label` class[classes]."""
     n, k, draw = given.integer("n"), given.integer("classes"), _generator(given)

@@ -1,0 +1,172 @@
+"""Which field of a data set feeds which input of a net.
+
+In: the net's inputs as types, the data set, the renamings of `with image = pixels`. Out: input →
+field, or every disagreement at once, each with the two facts and what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...dsl.diagnostics import Diagnostic, Failure, did_you_mean
+from ...dsl.source import Span
+from .dataset import Dataset, Field, Shape, shape_text
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An `input` of a net: `input image: [784]`, `input digit: class[10]`."""
+
+    name: str
+    shape: Shape
+    dtype: str = "f32"
+    classes: int | None = None
+    span: Span | None = None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        if self.classes is not None and not self.shape:
+            return f"{self.name}: class[{self.classes}]"
+        suffix = "" if self.dtype == "f32" else f" {self.dtype}"
+        return f"{self.name}: {shape_text(self.shape)}{suffix}"
+
+
+def bind(
+    dataset: Dataset,
+    inputs: Mapping[str, InputSpec],
+    renames: Mapping[str, str] | None = None,
+    spans: Mapping[str, Span] | None = None,
+) -> dict[str, str]:
+    """Input name → field name. `renames`: the same, as written; `spans`: where, by input.
+
+    An input takes the field of its own name; inputs called `x` and `y` take the first input and
+    the first target field where no field has that name.
+    """
+    renames, spans = renames or {}, spans or {}
+    problems: list[Diagnostic] = []
+    bound: dict[str, str] = {}
+    for name in renames:
+        if name not in inputs:
+            near = did_you_mean(name, inputs)
+            message = f"the net has no input `{name}`"
+            way_out = near or f"its inputs are {_quoted(inputs)}"
+            problems.append(Diagnostic("E413", message, spans.get(name), help=way_out))
+    for name, wanted in inputs.items():
+        field = _field(dataset, wanted, renames.get(name), spans.get(name))
+        if isinstance(field, Diagnostic):
+            problems.append(field)
+            continue
+        problem = _disagreement(wanted, field, dataset.name)
+        if problem is not None:
+            problems.append(problem)
+        bound[name] = field.name
+    if problems:
+        raise Failure(problems)
+    return bound
+
+
+def _field(
+    dataset: Dataset, wanted: InputSpec, renamed: str | None, span: Span | None
+) -> Field | Diagnostic:
+    fields = dataset.fields
+    if renamed is not None:
+        if renamed in fields:
+            return fields[renamed]
+        near = did_you_mean(renamed, fields)
+        message = f"`{dataset.name}` has no field `{renamed}`"
+        way_out = near or f"its fields are {_quoted(fields)}"
+        return Diagnostic("E413", message, span or wanted.span, help=way_out)
+    if wanted.name in fields:
+        return fields[wanted.name]
+    first = {"x": dataset.inputs[:1], "y": dataset.targets[:1]}.get(wanted.name, ())
+    if first:
+        return fields[first[0]]
+    return Diagnostic(
+        "E413",
+        f"no field of `{dataset.name}` feeds the input `{wanted.name}`",
+        wanted.span,
+        note=f"the fields are {', '.join(str(f) for f in list(fields.values())[:12])}",
+        help=f"say which: `with {wanted.name} = {_likely(dataset, wanted)}`",
+    )
+
+
+def _likely(dataset: Dataset, wanted: InputSpec) -> str:
+    """The field most likely meant: near in name, else the first that would fit."""
+    near = did_you_mean(wanted.name, dataset.fields)
+    if near:
+        return near.split("`")[1]
+    for name, field in dataset.fields.items():
+        if _disagreement(wanted, field, dataset.name) is None:
+            return name
+    return next(iter(dataset.fields))
+
+
+def _disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:
+    if wanted.classes is not None:
+        return _class_disagreement(wanted, field, data)
+    if field.classes is not None and not field.shape:
+        return _number_disagreement(wanted, field, data)
+    if wanted.size == field.size:
+        return None
+    return Diagnostic(
+        "E414",
+        f"the input `{wanted.name}` is {shape_text(wanted.shape)}, "
+        f"and `{field.name}` of `{data}` is {shape_text(field.shape)}",
+        wanted.span,
+        note=f"{wanted.size} numbers an example; the data have {field.size}",
+        help=f"write `input {wanted.name}: {shape_text(field.shape)}`",
+    )
+
+
+def _class_disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:
+    if field.classes is None:
+        return Diagnostic(
+            "E415",
+            f"the input `{wanted.name}` is a class, and `{field.name}` of `{data}` is "
+            f"{shape_text(field.shape)} of numbers",
+            wanted.span,
+            help=f"declare it as `input {wanted.name}: {shape_text(field.shape)}`, or read labels: "
+            "`csv(file, target = …, classes = true)`",
+        )
+    if field.shape:
+        return Diagnostic(
+            "E415",
+            f"the input `{wanted.name}` is a class, and `{field.name}` of `{data}` is one-hot",
+            wanted.span,
+            help="leave out `-> one_hot`, or declare "
+            f"`input {wanted.name}: {shape_text(field.shape)}`",
+        )
+    if wanted.classes is not None and wanted.classes < field.classes:
+        return Diagnostic(
+            "E415",
+            f"the input `{wanted.name}` has {wanted.classes} classes, "
+            f"and `{field.name}` of `{data}` has {field.classes}",
+            wanted.span,
+            help=f"write `class[{field.classes}]`",
+        )
+    return None
+
+
+def _number_disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:
+    """A class label may feed numbers only where 0 and 1 mean no and yes."""
+    if wanted.size == 1 and field.classes == 2:
+        return None
+    fits = wanted.shape == (field.classes,)
+    one_hot = f"pipe the data through `one_hot({field.name})`, or declare "
+    return Diagnostic(
+        "E415",
+        f"the input `{wanted.name}` is {shape_text(wanted.shape)} of numbers, "
+        f"and `{field.name}` of `{data}` is class[{field.classes}]",
+        wanted.span,
+        help=(one_hot if fits else "declare ") + f"`input {wanted.name}: class[{field.classes}]`",
+    )
+
+
+def _quoted(names: Mapping[str, object]) -> str:
+    return ", ".join(f"`{name}`" for name in list(names)[:12])

@@ -1,0 +1,106 @@
+"""From the text of a `data` declaration to a data set.
+
+In: the expression of `data name = source(…) -> step(…) -> …`. Out: a `Dataset`, or a `Failure`
+with an E4xx code at the argument to blame. No expression is executed: sources and steps are
+looked up by name in the registry, and their arguments are literals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ...dsl import syntax as ast
+from ...dsl.diagnostics import Failure, did_you_mean, fail
+from . import arrays, embedded_sets, idx, steps, synthetic, text_table  # noqa: F401  (they declare)
+from .arguments import Scope
+from .dataset import Dataset
+from .registry import SOURCES, STEPS
+from .statistics import settle
+
+_LATER = {
+    "images": "a folder of pictures",
+    "text": "windows over a text",
+    "pairs": "pairs of sentences",
+}
+
+
+def build_dataset(
+    value: ast.Expr,
+    *,
+    base: Path,
+    constants: Mapping[str, object] | None = None,
+    override_root: Path | None = None,
+    name: str = "",
+) -> Dataset:
+    """Evaluate a data expression.
+
+    `base` is the folder of the `.net` file. `constants` gives the values of names: numbers and
+    texts for arguments, and the `Expr` or `Dataset` of other `data` declarations as sources.
+    """
+    scope = Scope(base, constants or {}, override_root)
+    dataset = settle(_evaluate(value, scope, ()))
+    return replace(dataset, name=name) if name else dataset
+
+
+def _evaluate(value: ast.Expr, scope: Scope, busy: tuple[str, ...]) -> Dataset:
+    stages: list[ast.Expr] = []
+    while isinstance(value, ast.Pipe):
+        stages.append(value.stage)
+        value = value.value
+    dataset = _source(value, scope, busy)
+    for stage in reversed(stages):
+        dataset = _step(dataset, stage, scope)
+    return dataset
+
+
+def _source(value: ast.Expr, scope: Scope, busy: tuple[str, ...]) -> Dataset:
+    name, arguments = _call(value, 'a source of data, such as `digits()` or `csv("file.csv")`')
+    known = scope.constants.get(name.id)
+    if isinstance(known, Dataset) and not arguments:
+        return known
+    if isinstance(known, ast.Expr) and not arguments:
+        if name.id in busy:
+            raise fail("E416", f"`{name.id}` is made from itself", name.span)
+        return _evaluate(known, scope, (*busy, name.id))
+    if name.id in SOURCES:
+        found = SOURCES[name.id]
+        return found.make(found.signature.bind(value.span, arguments, scope))
+    raise _unknown_source(name, scope)
+
+
+def _unknown_source(name: ast.Name, scope: Scope) -> Failure:
+    if name.id in _LATER:
+        message = f"`{name.id}` ({_LATER[name.id]}) is not available in this version"
+        way_out = "prepare the arrays with NumPy and read them with `npz(…)` or `npy(…)`"
+        return fail("E417", message, name.span, help=way_out)
+    if name.id in STEPS:
+        way_out = f"a source comes first: `digits() -> {name.id}(…)`"
+        return fail("E401", f"`{name.id}` is a step, not a source", name.span, help=way_out)
+    declared = [n for n, v in scope.constants.items() if isinstance(v, ast.Expr | Dataset)]
+    near = did_you_mean(name.id, [*SOURCES, *declared])
+    way_out = near or f"sources are {', '.join(f'`{s}`' for s in sorted(SOURCES))}"
+    return fail("E401", f"no data source is called `{name.id}`", name.span, help=way_out)
+
+
+def _step(dataset: Dataset, stage: ast.Expr, scope: Scope) -> Dataset:
+    name, arguments = _call(stage, "a step, such as `normalize` or `split(valid = 0.1)`")
+    if name.id in STEPS:
+        found = STEPS[name.id]
+        return found.apply(dataset, found.signature.bind(stage.span, arguments, scope))
+    if name.id in SOURCES:
+        message = f"`{name.id}` is a source, and a source stands first"
+        raise fail("E402", message, name.span, help=f"write `{name.id}(…) -> …`")
+    near = did_you_mean(name.id, STEPS)
+    way_out = near or f"steps are {', '.join(f'`{s}`' for s in sorted(STEPS))}"
+    raise fail("E402", f"no data step is called `{name.id}`", name.span, help=way_out)
+
+
+def _call(value: ast.Expr, what: str) -> tuple[ast.Name, tuple[ast.Argument, ...]]:
+    """`split` and `split(…)` alike, as a name and its arguments."""
+    if isinstance(value, ast.Name):
+        return value, ()
+    if isinstance(value, ast.Call) and isinstance(value.function, ast.Name):
+        return value.function, value.arguments
+    raise fail("E416", f"expected {what}", value.span)
