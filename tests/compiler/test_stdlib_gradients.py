@@ -1,0 +1,134 @@
+"""Every block of the standard library: its gradient equals finite differences in f64."""
+
+from __future__ import annotations
+
+import pytest
+
+from chainrule.compiler.elaborate.module import library_block, library_names
+from chainrule.dsl import syntax as s
+from tests.compiler.netcase import check_gradients, net
+
+LAYERS = {
+    "dense": "dense(3)",
+    "dropout": "dropout(0.3)",
+    "batchnorm": "batchnorm",
+    "layernorm": "layernorm",
+    "mlp": "mlp([4, 3], activation = tanh)",
+    "residual": "residual(3, activation = tanh)",
+    "flat": "flat",
+    "linear": "linear",
+    "step": "step",
+    "relu": "relu",
+    "leaky_relu": "leaky_relu(0.1)",
+    "prelu": "prelu",
+    "elu": "elu(0.7)",
+    "selu": "selu",
+    "swish": "swish(1.3)",
+    "softplus": "softplus",
+    "maxout": "maxout(3, pieces = 3)",
+    "gelu": "gelu",
+    "softmax": "softmax",
+    "log_softmax": "log_softmax",
+}
+LOSSES = {
+    "mse": "mse(s, y)",
+    "squared_error": "squared_error(s, y)",
+    "mae": "mae(s, y)",
+    "huber": "huber(s, y, delta = 0.6)",
+    "cross_entropy": "cross_entropy(s, y)",
+    "binary_cross_entropy": "binary_cross_entropy(sigmoid(s), sigmoid(y))",
+    "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits(s, sigmoid(y))",
+    "kl_normal": "kl_normal(s, tanh(s))",
+}
+METRICS = {"accuracy", "top_k", "binary_accuracy"}
+
+
+def is_initialiser(name: str) -> bool:
+    block = library_block(name)
+    return any(x.name.id == "shape" for x in block.settings)
+
+
+def test_every_block_of_the_library_is_checked_here() -> None:
+    blocks = {n for n in library_names() if not isinstance(library_block(n), s.Optimizer)}
+    blocks = {n for n in blocks if not is_initialiser(n)}
+    assert blocks == set(LAYERS) | set(LOSSES) | METRICS
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (5, 3)], ids=["ones", "primes"])
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
+def test_the_gradient_through_a_layer_equals_finite_differences(layer, sizes) -> None:
+    n, units = sizes
+    graph = net(f"""
+net t {{
+  input x: [{n}]
+  z = x -> dense({units})
+  y = z -> {layer}
+  loss sum(y * y * 0.5 + y)
+}}
+""")
+    check_gradients(graph, batch=3)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+def test_the_gradient_of_a_loss_equals_finite_differences(loss) -> None:
+    graph = net(f"""
+net t {{
+  input x: [5]
+  input y: [3]
+  s = x -> dense(3)
+  loss {loss}
+}}
+""")
+    check_gradients(graph, batch=7)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy(s, y)", "squared_error(s, one_hot(y))"])
+def test_the_gradient_of_a_loss_of_labels_equals_finite_differences(loss) -> None:
+    graph = net(f"""
+net t {{
+  input x: [5]
+  input y: class[3]
+  s = x -> dense(3)
+  loss {loss}
+}}
+""")
+    check_gradients(graph, batch=7)
+
+
+def test_the_gradient_of_a_gradient_penalty_equals_finite_differences() -> None:
+    graph = net("""
+net t {
+  input x: [3]
+  s = x -> dense(4) -> tanh -> dense(1)
+  slope = grad(sum(s), x)
+  loss (sqrt(sum(slope^2)) - 1)^2
+}
+""")
+    check_gradients(graph, batch=4)
+
+
+def test_shared_weights_and_fan_out_add_up() -> None:
+    graph = net("""
+net t {
+  input x: [3]
+  D = dense(3)
+  a = D(x) -> tanh
+  b = D(a) + a
+  loss sum(b * a) + sum(D.W * D.W)
+}
+""")
+    assert set(graph.leaves) == {"x", "D.W", "D.b"}
+    check_gradients(graph, batch=4)
+
+
+def test_a_gradient_by_a_parameter_is_one_for_each_example() -> None:
+    graph = net("""
+net t {
+  input x: [3]
+  D = dense(2)
+  y = D(x)
+  g = grad(sum(y^2), D.W)
+  loss sum(g^2)
+}
+""")
+    check_gradients(graph, batch=4)
