@@ -46,7 +46,9 @@ def forward(
     for name, value in module.overrides.items():
         if name in known:
             module.used_overrides.add(name)
-            given[name] = value
+            # `--set head=softplus`: a word that names a block means the block.
+            named = module.lookup(value) if isinstance(value, str) else None
+            given[name] = value if named is None else named
     scope.names = complete_settings(declaration, given, declaration.name.span, scope)
     run_body(declaration.body, scope, top=True)
     if collected.diagnostics:
