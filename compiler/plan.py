@@ -4,8 +4,9 @@ Made by `fuse` (values -> kernels) and `schedule` (order, barriers, buffers in o
 the emitters of both targets, by `summary` and by the diagrams. Nothing here knows a target.
 
 A kernel never holds an address. It names *slots*; slot i of a kernel is `kernel.slots[i]`, an
-index into `plan.buffers`. Two kernels whose `key` is equal run the same compiled code on other
-offsets.
+index into `plan.buffers` (two slots may be the same buffer: a parameter read through one and
+updated in place through the other). Two kernels whose `key` is equal run the same compiled code
+on other offsets.
 
 Index spaces. A stage loops over the examples of the batch (if `batched`) and, for each, over
 `axes`. An `Access` says where an element lies: `offset + example·e + Σ strides[k]·i[k]` elements
@@ -189,8 +190,10 @@ class Matrix:
 class Product(Kernel):
     """C[i, j] = Σₖ A[i, k]·B[k, j], for each l of `loop`, then the epilogue on every element.
 
-    The epilogue is a stage over axes (rows, columns) = (−1, −1) whose `Element(0)` is the sum; its
-    other reads, and all its writes, have strides (row, column) and `example` = stride of `loop`.
+    The epilogue is a stage over axes (rows, columns) = (−1, −1) whose `Element(0)` is the sum
+    (`reads[0]` stands for it: slot −1, element type, no strides); its other reads, and all its
+    writes, have strides (row, column) and `example` = stride of `loop`. `Position(0)` is the row,
+    `Position(1)` the column.
     With no other work the epilogue just writes Element(0). Sums over k are in ascending order, and
     never split between threads (results must not depend on the thread count).
     """
