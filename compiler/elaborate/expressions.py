@@ -121,6 +121,11 @@ def build(
             return apply(name, *args, **attrs)
         except ShapeError as error:
             raise shape_failure(error, args, span, spans) from None
+        except (TypeError, ValueError, KeyError, OverflowError):
+            if not attrs:
+                raise
+            given = ", ".join(f"{k} = {v}" for k, v in attrs.items())
+            raise fail("E231", f"`{name}` cannot be used with {given}", span) from None
 
 
 def shape_failure(

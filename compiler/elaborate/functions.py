@@ -18,7 +18,7 @@ from ..op import Op, apply, constant, registry
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
 from .numbers import NUMERIC, is_number, number_call
-from .scope import Meaning, Scope
+from .scope import Meaning, Record, Scope
 
 # Operations that a user names otherwise, or not at all.
 INTERNAL = {"input", "param", "state", "scalar", "constant", "batch_size"}
@@ -51,10 +51,9 @@ def operation_call(
     op: Op, positional: list[Meaning], named: Named, span: Span, scope: Scope
 ) -> Value:
     """Operands first, then options by position or name. Raises Failure E230, E231."""
-    from .expressions import build
+    from .expressions import build, describe
 
-    variadic = op.parameters and op.parameters[-1].startswith("*")
-    count = len(positional) if variadic else len(op.parameters)
+    count = _operand_count(op, positional)
     if len(positional) < count:
         wanted = ", ".join(op.parameters)
         raise fail(
@@ -82,8 +81,31 @@ def operation_call(
                 help=did_you_mean(key, op.options),
             )
         options[key] = value
+    for key, value in options.items():
+        if not _known_now(value):
+            raise fail(
+                "E231",
+                f"the option `{key}` of `{op.name}` must be known at compile time,"
+                f" got {describe(value)}",
+                span,
+                help="a number, a word or a list",
+            )
     values = tuple(_operand(a, span, scope) for a in operands)
     return build(op.name, values, options, span, scope)
+
+
+def _operand_count(op: Op, positional: list[Meaning]) -> int:
+    """How many of the arguments are operands; `concat` takes any number of values."""
+    if not op.variadic:
+        return len(op.parameters)
+    values = [k for k, a in enumerate(positional) if isinstance(a, Value | Record)]
+    return max(len(op.parameters), len(values))
+
+
+def _known_now(meaning: Meaning) -> bool:
+    if isinstance(meaning, tuple):
+        return all(map(_known_now, meaning))
+    return isinstance(meaning, int | float | str)
 
 
 def _operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
