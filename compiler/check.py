@@ -11,7 +11,8 @@ from collections.abc import Callable
 from ..dsl import syntax as s
 from ..dsl.diagnostics import Diagnostic, Failure, did_you_mean, fail
 from .elaborate import Module, forward
-from .step import minimized, training_step
+from .elaborate.scope import Collected
+from .step import minimized, resolve_optimizer, training_step
 
 
 def check(module: Module) -> list[Diagnostic]:
@@ -27,7 +28,9 @@ def check(module: Module) -> list[Diagnostic]:
     for train in module.trains:
         if not _try(lambda t=train: names(module, t), found):  # type: ignore[misc]
             continue
-        if train.name.id not in broken:
+        if train.name.id in broken:
+            _try(lambda t=train: _optimizers(module, t), found)  # type: ignore[misc]
+        else:
             _try(lambda t=train: _steps(module, t), found)  # type: ignore[misc]
     for name in module.unused_overrides():
         found.append(_unused(module, name))
@@ -57,6 +60,13 @@ def _steps(module: Module, train: s.Train) -> None:
     graph = forward(module, train.name.id, training=True)
     for minimize, _ in minimized(train):
         training_step(graph, module, minimize)
+
+
+def _optimizers(module: Module, train: s.Train) -> None:
+    """The optimizers alone, where the net cannot be built: their mistakes are independent."""
+    for minimize, _ in minimized(train):
+        for rule in minimize.rules:
+            resolve_optimizer(rule.optimizer, module, Collected(module, True, "f32"))
 
 
 def _try(action: Callable[[], object], found: list[Diagnostic]) -> bool:

@@ -50,6 +50,7 @@ class Minimize:
     over: tuple[str, ...] = ("*",)
     clip: Clip | None = None
     scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
+    span: Span | None = None
 
 
 def means(graph: Graph) -> Graph:
@@ -114,7 +115,7 @@ def with_gradients(graph: Graph, loss: str | None = None) -> Graph:
 
 def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     """Forward, backward and update. Raises Failure E260 to E264, and what the equations raise."""
-    loss = _loss(graph, minimize.loss, module)
+    loss = _loss(graph, minimize, module)
     params = trainable(graph, minimize.over)
     if not params:
         raise fail(
@@ -133,7 +134,8 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     return replace(graph, outputs=(*kept, *updates), leaves=leaves, training=True)
 
 
-def _loss(graph: Graph, name: str | None, module: Module) -> Output:
+def _loss(graph: Graph, minimize: Minimize, module: Module) -> Output:
+    name = minimize.loss
     losses = graph.of_kind("loss")
     if not losses:
         raise fail(
@@ -157,6 +159,7 @@ def _loss(graph: Graph, name: str | None, module: Module) -> Output:
     raise fail(
         "E261",
         f"there is no loss `{name}`; the net has {', '.join(known)}",
+        minimize.span,
         help=did_you_mean(name or "", known),
     )
 
@@ -368,14 +371,14 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
                 train.span,
                 help="add a line `optimizer adam(lr = 1e-3)`",
             )
-        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled), 1),)
+        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled, span=train.span), 1),)
     steps = []
     for m in asked:
         own = (*rules, Rule(m.optimizer)) if m.optimizer is not None else tuple(rules)
         over = tuple(e.span.text for e in m.over) or ("*",)
         turns = _turns(m)
         loss = m.loss.id if m.loss else None
-        steps.append((Minimize(own, loss, over, clip, scheduled), turns))
+        steps.append((Minimize(own, loss, over, clip, scheduled, m.span), turns))
     return tuple(steps)
 
 

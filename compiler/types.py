@@ -103,5 +103,6 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def axis_index(axis: int, rank: int) -> int:
     """A possibly negative axis as 0…rank−1. Raises ShapeError."""
     if not -rank <= axis < rank:
-        raise ShapeError(f"axis {axis} does not exist in a value of {rank} axes", code="E303")
+        raise ShapeError(f"axis {axis} does not exist in a value of {rank} axes", code="E303",
+                         help=f"axes count from 0 to {rank - 1}; -1 is the last" if rank else "")
     return axis % rank

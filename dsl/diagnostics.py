@@ -113,5 +113,7 @@ def fail(code: str, message: str, span: Span | None = None, **facts: Any) -> Fai
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean `x`?` for the nearest known word, or an empty string."""
+    if len(word) < 3:  # anything is near to `n`
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""

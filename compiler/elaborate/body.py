@@ -221,11 +221,15 @@ def _tied(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
                 f"`{name.id}` is {type} but what it is tied to is {value.type}",
                 statement.type.span,
                 labels=(Label(statement.tied_to.span, str(value.type)),),
-                help=f"tie it to the transpose: `tied to {statement.tied_to.span.text}'`"
+                help=f"tie it to the transpose: `tied to {_transposed(statement.tied_to)}`"
                 if type.shape == value.shape[::-1]
                 else "",
             )
     return value
+
+
+def _transposed(e: s.Expr) -> str:
+    return e.span.text.removesuffix("'") if isinstance(e, s.Transpose) else f"{e.span.text}'"
 
 
 def _same_sizes(shared: Value, type: Type, statement: s.Param, scope: Scope) -> None:

@@ -71,12 +71,16 @@ def bind_settings(
                 f"`{name}` has no setting `{key}`",
                 span,
                 labels=(Label(block.name.span, f"its settings: {', '.join(known) or 'none'}"),),
-                help=did_you_mean(key, known),
+                help=did_you_mean(key, known) or _settings_list(known),
             )
         if key in given:
             raise fail("E223", f"`{key}` is given twice", span)
         given[key] = value
     return complete_settings(block, given, span, scope)
+
+
+def _settings_list(known: list[str]) -> str:
+    return f"its settings are {', '.join(known)}" if known else "it has no settings"
 
 
 def complete_settings(
