@@ -90,7 +90,7 @@ class Collected:
     outputs: list[Output] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     streams: int = 0
-    instances: set[str] = field(default_factory=set)
+    instances: dict[str, int] = field(default_factory=dict)  # path: instances called so
     initialising: bool = False  # an initial value is being made: no batch, no parameters
 
     def next_stream(self) -> int:
@@ -135,11 +135,12 @@ class Scope:
     def instance_path(self, word: str) -> str:
         """A path for a new instance, unique in the net: `hidden`, `hidden_2`, …"""
         base = f"{self.path}.{word}" if self.path else word
-        path, n = base, 1
-        while path in self.net.instances:
-            n += 1
-            path = f"{base}_{n}"
-        self.net.instances.add(path)
+        taken = self.net.instances
+        path = base
+        while path in taken:
+            taken[base] += 1
+            path = f"{base}_{taken[base]}"
+        taken[path] = 1
         return path
 
     def report(self, failure: Failure) -> None:
