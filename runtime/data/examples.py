@@ -188,7 +188,7 @@ def _typed(path: Path, field: Field, values: Array) -> Array:
     """The field's dtype and shape; one lone example counts as a batch of one."""
     if values.dtype.kind not in "fiub":
         raise fail("E418", f"`{path}`: `{field.name}` holds {values.dtype}, not numbers")
-    if values.shape == field.shape:
+    if values.shape == field.shape or values.ndim == 0:
         values = values[None]
     n = values.shape[0]
     if n == 0:
@@ -225,7 +225,7 @@ def write_predictions(path: Path, predictions: Mapping[str, Array]) -> None:
     elif kind == ".json":
         write_text(path, json.dumps({n: _json_safe(a.tolist()) for n, a in arrays.items()}) + "\n")
     elif kind == ".csv":
-        write_text(path, _csv_text(arrays))
+        write_text(path, csv_text(arrays))
     else:
         raise fail("E418", f"`{path}`: predictions are written as {_FORMATS} files")
 
@@ -237,7 +237,8 @@ def _json_safe(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _csv_text(arrays: Mapping[str, Array]) -> str:
+def csv_text(arrays: Mapping[str, Array]) -> str:
+    """Predictions as CSV: a column for each number of an example."""
     names: list[str] = []
     columns: list[Array] = []
     for name, values in arrays.items():

@@ -214,6 +214,7 @@ def mnist(given: Given) -> Dataset:
     """MNIST's four files, gzipped or not: `image` [784] in 0…1, `digit` class[10].
 
     60,000 to train and 10,000 to test. Sets of the same form (Fashion-MNIST, KMNIST) are read too.
+    A relative folder is looked for beside the `.net` file, then in the folders above it.
     """
     folders = _mnist_folders(given)
     folder = first(folders, lambda place: _file_in(place, _MNIST[0]) is not None)
@@ -226,10 +227,10 @@ def mnist(given: Given) -> Dataset:
             message,
             "folder",
             note=failure.diagnostics[0].note,
-            help="put train-images-idx3-ubyte.gz and the other three files there, or name "
-            'their folder: `mnist("path/to/folder")`',
+            help="put train-images-idx3-ubyte.gz and the other three files there, or say where "
+            'they are: `mnist("path/to/folder")` or `--data FOLDER`',
         )
-    return _read_mnist(given, folder)
+    return replace(_read_mnist(given, folder), note=f"read from {folder}")
 
 
 def _read_mnist(given: Given, folder: Path) -> Dataset:
@@ -267,15 +268,17 @@ def _file_in(folder: Path, stem: str) -> Path | None:
 
 
 def _mnist_folders(given: Given) -> list[Path]:
-    """The folder asked for; else the usual ones beside and above the `.net` file."""
+    """The folder asked for, at the `.net` file or above it, as a project keeps its data."""
     scope: Scope = given.scope
     written = given.optional_text("folder")
-    if written is not None:
-        root = [scope.override_root] if scope.override_root is not None else []
-        return [*candidates(scope, written), *root]
-    roots = [scope.override_root] if scope.override_root is not None else []
+    root = [scope.override_root] if scope.override_root is not None else []
+    places = candidates(scope, written) if written else []
+    places += [place / tail for place in root for tail in ("", "mnist")]
+    if written and Path(written).is_absolute():
+        return places
     base = scope.base.absolute()
-    places = [place / tail for place in roots for tail in ("", "mnist")]
+    tails = [written] if written else ["mnist", "data/mnist"]
     for place in (base, *base.parents):
-        places += [place / tail for tail in ("mnist", "data/mnist", "shared/data/mnist")]
-    return places
+        places += [place / tail for tail in tails]
+        places += [place / "shared" / tail for tail in tails]
+    return list(dict.fromkeys(places))

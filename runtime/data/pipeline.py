@@ -40,7 +40,13 @@ def build_dataset(
     texts for arguments, and the `Expr` or `Dataset` of other `data` declarations as sources.
     """
     scope = Scope(base, constants or {}, override_root)
-    dataset = settle(_evaluate(value, scope, ()))
+    unsettled = _evaluate(value, scope, ())
+    if len(unsettled.train) == 0:
+        raise fail("E412", f"`{unsettled.name}` holds no examples to train on", value.span)
+    for field in unsettled.fields.values():
+        if field.size == 0:
+            raise fail("E412", f"an example of `{field}` holds no numbers", value.span)
+    dataset = settle(unsettled)
     return replace(dataset, name=name) if name else dataset
 
 

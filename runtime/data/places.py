@@ -51,7 +51,9 @@ def first(paths: Iterable[Path], fits: Callable[[Path], bool]) -> Path | None:
 
 def missing(given: Given, at: str, message: str, tried: Sequence[Path]) -> Failure:
     """E403: what was looked for, and the way out."""
-    looked = ", ".join(str(path) for path in dict.fromkeys(tried))
+    places = [str(path) for path in dict.fromkeys(tried)]
+    rest = f" and {len(places) - 4} more places" if len(places) > 4 else ""
+    looked = ", ".join(places[:4]) + rest
     near = _neighbour(tried[-1]) if tried else ""
     way_out = "paths start at the folder of the `.net` file; an absolute path is taken as it is"
     return given.fail("E403", message, at, note=f"looked for {looked}", help=near or way_out)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from chainrule.dsl.diagnostics import Diagnostic, Failure
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source
@@ -164,3 +163,16 @@ def test_normalised_mnist_has_its_well_known_mean_and_deviation() -> None:
     assert facts["std"] == pytest.approx([0.3081], abs=1e-4)
     first = dataset.train.rows("image", np.arange(2000))
     assert abs(float(first.mean())) < 0.05 and first.dtype == np.float32
+
+
+def test_mnist_is_found_in_a_folder_above_the_net_file(tmp_path: Path) -> None:
+    folder = tmp_path / "shared" / "data" / "mnist"
+    folder.mkdir(parents=True)
+    pixels = b"\0\0\x08\x03" + struct.pack(">3I", 3, 28, 28) + bytes(3 * 784)
+    for stem in ("train", "t10k"):
+        (folder / f"{stem}-images.idx3-ubyte").write_bytes(pixels)
+        (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(LABELS))
+    (tmp_path / "project" / "examples").mkdir(parents=True)
+    for text in ("mnist", 'mnist("data/mnist")'):
+        dataset = build(text, tmp_path / "project" / "examples")
+        assert len(dataset.train) == 3 and str(folder) in dataset.note

@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 
 import pytest
-
 from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime.history import History, Row, read
 
