@@ -95,12 +95,14 @@ class Layout:
     def _begins_statement(self, at: int, after_comma: bool) -> bool:
         """Whether a line can only be a new statement, so that the one above was left unfinished."""
         word = self.words[at]
-        following = self.words[at + 1].type if at + 1 < len(self.words) else "NEWLINE"
-        if word.type == "RBRACE":
-            return True
+        if word.type == "RBRACE" or at + 1 == len(self.words):
+            return word.type == "RBRACE"
+        following = self.words[at + 1].type
         if word.type != "NAME":
             return False
         if word.text in _STATEMENTS or word.text in _BLOCKS:
+            if self.words[at + 1].text in ("in", "and", "or"):
+                return False
             return following in ("NAME", "NUMBER", "LSQB", "STRING")
         return not after_comma and following == "EQ"
 

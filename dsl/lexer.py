@@ -86,7 +86,7 @@ def grammar() -> Lark:
         lexer="basic",
         start=["file", "expression"],
         transformer=Builder(),
-        postlex=_AllWords(),  # type: ignore[arg-type]  # Lark asks for its abstract class
+        postlex=_AllWords(),
         maybe_placeholders=True,
     )
 

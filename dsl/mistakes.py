@@ -427,7 +427,7 @@ def _unexpected(s: Situation) -> Diagnostic:
 
 
 def _say(code: str, message: str, s: Situation, note: str, hint: str) -> Diagnostic:
-    labels = ()
+    labels: tuple[Label, ...] = ()
     if s.place.line != s.first.span.line:
         labels = (Label(s.first.span, "in the statement that begins here"),)
     return Diagnostic(code, message, s.place, note, labels, hint)

@@ -22,7 +22,7 @@ from .lexer import TERMINALS, WORDS, Lexeme, grammar, lex
 from .misplaced import misplaced
 from .mistakes import Situation, explain, repair
 from .source import Source, Span
-from .syntax import Comment, Declaration, Expr, File
+from .syntax import Declaration, Expr, File
 
 MAX_CHARACTERS = 4_000_000
 MAX_DIAGNOSTICS = 50
@@ -83,7 +83,8 @@ def parse_expression(source: Source) -> Expr:
 def _refusal(source: Source) -> Diagnostic | None:
     text = source.text
     if len(text) > MAX_CHARACTERS:
-        return Diagnostic("E120", f"`{source.name}` is too large for a `.net` file", help=_TOO_LARGE)
+        message = f"`{source.name}` is too large for a `.net` file"
+        return Diagnostic("E120", message, help=_TOO_LARGE)
     at = text.find("\0")
     if at >= 0:
         span = Span(source, at, at + 1)

@@ -340,12 +340,26 @@ class Import(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One line of `train` or `generate`: `batch 64`, `augment rotate(10), shift(2)`."""
+    """One line of `train` or `generate`: `batch 64`, `augment rotate(10), shift(2)`.
+
+    The call form, `stop_early(patience = 3)` with no space before its bracket, has the whole call
+    as its one argument: keyword `stop_early`, arguments `(Call(stop_early, …),)`; see `called`.
+    """
 
     span: Span
     keyword: Ident
     arguments: tuple[Expr, ...]
     target: Expr | None = None  # `optimizer adam(…) for head.*`
+
+    @property
+    def called(self) -> Call | None:
+        """The call of a directive in call form."""
+        only = self.arguments[0] if len(self.arguments) == 1 else None
+        if isinstance(only, Call) and self.target is None:
+            function = only.function
+            if isinstance(function, Name) and function.id == self.keyword.id:
+                return only
+        return None
 
 
 @dataclass(frozen=True, slots=True)
