@@ -1,0 +1,147 @@
+"""`chainrule check FILE…`: everything that can be known of a file before it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console import complain, say
+from ..options import data_option, json_option, set_option
+
+if TYPE_CHECKING:
+    from ..dsl.diagnostics import Diagnostic
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@set_option
+@data_option
+@click.option("--no-data", is_flag=True, help="Do not read the data files.")
+@json_option
+def command(
+    files: tuple[Path, ...],
+    settings: tuple[str, ...],
+    data_root: Path | None,
+    no_data: bool,
+    as_json: bool,
+) -> None:
+    """Check .net files: syntax, names, shapes, training, and that the data fit.
+
+    Says what each file defines. Exit code 2 if there is a mistake in any of them.
+    """
+    from ..dsl.diagnostics import Failure
+    from ..project import settings_given
+
+    given = settings_given(settings)
+    every: list[Diagnostic] = []
+    facts: list[dict[str, Any]] = []
+    for path in files:
+        found, fact = _check(path, given, data_root, not no_data)
+        every += found
+        facts.append(fact)
+        if not as_json and not found:
+            say(_line(fact))
+    if as_json:
+        say(json.dumps({"files": facts, "diagnostics": [d.as_json() for d in every]}))
+    elif every:
+        complain(Failure(every))
+    if every:
+        raise SystemExit(2)
+
+
+def _check(
+    path: Path, given: dict[str, str], data_root: Path | None, with_data: bool
+) -> tuple[list[Diagnostic], dict[str, Any]]:
+    """The mistakes of one file, and what it holds."""
+    from ..compiler.check import check
+    from ..dsl.diagnostics import Failure
+    from ..project import open_module
+
+    fact: dict[str, Any] = {"file": str(path)}
+    try:
+        module = open_module(path, given)
+    except Failure as failure:
+        return failure.diagnostics, {**fact, "ok": False}
+    found = list(check(module)) if not _needs_data(module) else []
+    seen = {d.render() for d in found}
+    for diagnostic in _trains(module, data_root, with_data):
+        if diagnostic.render() not in seen:
+            found.append(diagnostic)
+    errors = [d for d in found if d.severity == "error"]
+    fact |= {
+        "ok": not errors,
+        "nets": _nets(module),
+        "blocks": [n for n in module.blocks if n not in module.nets],
+        "optimizers": list(module.optimizers),
+        "data": list(module.data),
+        "trains": [t.name.id for t in module.trains],
+    }
+    return found, fact
+
+
+def _needs_data(module: Any) -> bool:
+    """Is there a net whose input sizes only the data fix? Then it is checked with them."""
+    from ..model import open_sizes
+
+    return any(open_sizes(net, module) for net in module.nets.values())
+
+
+def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagnostic]:
+    """What only the run of a `train` would show: its settings, its data, its sizes."""
+    from .. import project
+    from ..compiler.pipeline import steps
+    from ..dsl.diagnostics import Failure
+    from ..model import Model
+    from ..runtime.train.settings import read_settings, require_end
+
+    found: list[Diagnostic] = []
+    for train in module.trains:
+        try:
+            require_end(read_settings(train, project.plain_consts(module)), train)
+            if not with_data or train.name.id not in module.nets:
+                continue
+            dataset = project.dataset_of(module, train, data_root)
+            model = Model(module, train=train, data_root=data_root)
+            model.__dict__["_declared_data"] = dataset
+            project.bind_inputs(model.evaluation, dataset, train)
+            steps(module, train, sizes=model.sizes)
+        except Failure as failure:
+            found += failure.diagnostics
+    return found
+
+
+def _nets(module: Any) -> list[dict[str, Any]]:
+    """Each net with its parameters, where its sizes are known without data."""
+    from ..compiler.pipeline import forward
+    from ..dsl.diagnostics import Failure
+
+    nets = []
+    for name in module.nets:
+        fact: dict[str, Any] = {"name": name}
+        try:
+            graph = forward(module, name)
+            fact["parameters"] = sum(p.value.type.size for p in graph.params)
+            fact["inputs"] = {i.name: str(i.value.type) for i in graph.inputs}
+        except Failure:
+            pass  # reported above, or fixed by the data
+        nets.append(fact)
+    return nets
+
+
+def _line(fact: dict[str, Any]) -> str:
+    """`digits.net: ok: net digits (4,810 parameters), data images, train digits`."""
+    parts = []
+    for net in fact["nets"]:
+        count = f" ({net['parameters']:,} parameters)" if "parameters" in net else ""
+        parts.append(f"net {net['name']}{count}")
+    for kind, names in (
+        ("block", fact["blocks"]),
+        ("optimizer", fact["optimizers"]),
+        ("data", fact["data"]),
+        ("train", fact["trains"]),
+    ):
+        parts += [f"{kind} {name}" for name in names]
+    return f"{fact['file']}: ok: {', '.join(parts) or 'nothing declared'}"

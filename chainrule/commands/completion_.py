@@ -1,0 +1,29 @@
+"""`chainrule completion SHELL`: a script that completes commands, options and file names."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from ..console import say
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(SHELLS))
+def command(shell: str) -> None:
+    """Print a completion script for your shell.
+
+    \b
+    bash:  chainrule completion bash > ~/.local/share/bash-completion/completions/chainrule
+    zsh:   chainrule completion zsh  > ~/.zfunc/_chainrule
+    fish:  chainrule completion fish > ~/.config/fish/completions/chainrule.fish
+    """
+    from ..cli import cli
+
+    found = get_completion_class(shell)
+    assert found is not None  # `SHELLS` are the ones that click knows
+    # The script itself is text; asking bash for its version, as `source` does, is not needed for it.
+    complete = found(cli, {}, "chainrule", "_CHAINRULE_COMPLETE")
+    say(complete.source_template % complete.source_vars())

@@ -1,0 +1,123 @@
+"""`chainrule predict FILE EXAMPLES`: a trained net on examples from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ..console import say
+from ..options import (
+    data_option,
+    device_options,
+    file_argument,
+    out_option,
+    set_option,
+    train_option,
+    weights_option,
+)
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..runtime.data import Field
+
+PREVIEW = 10
+
+
+@click.command("predict")
+@file_argument
+@click.argument("examples", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write .csv, .npz or .json; without it CSV goes to standard output.",
+)  # fmt: skip
+@train_option
+@set_option
+@weights_option
+@device_options
+@data_option
+@out_option
+def command(
+    file: Path,
+    examples: Path,
+    output: Path | None,
+    train_name: str | None,
+    settings: tuple[str, ...],
+    weights: Path | None,
+    device: str,
+    threads: int | None,
+    data_root: Path | None,
+    out: Path | None,
+) -> None:
+    """Run a trained net on EXAMPLES (.csv, .npz or .json).
+
+    A classifier's predictions carry the most likely class beside the scores.
+    """
+    from ..model import Model
+    from ..project import open_module, settings_given
+    from ..runtime.data import read_examples, write_predictions
+    from ..weights import trained
+
+    module = open_module(file, settings_given(settings))
+    model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
+    trained(model, file, weights, out)
+    arrays = read_examples(examples, _fields(model))
+    found = model.predict(arrays)
+    results = dict(found) if isinstance(found, dict) else {_only_output(model): found}
+    results = {**_labelled(model, results), **results}
+    if output is None:
+        say(_csv(results))
+        return
+    write_predictions(output, results)
+    count = len(next(iter(results.values())))
+    say(f"wrote {count:,} predictions to {output}")
+
+
+def _only_output(model: Model) -> str:
+    return model.session.output_names[0]
+
+
+def _fields(model: Model) -> list[Field]:
+    """What the file must hold: the inputs that predictions are made from."""
+    from ..runtime.data import Field
+
+    known = {}
+    if model.dataset is not None:
+        from ..project import bind_inputs
+
+        bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
+        known = {name: model.dataset.fields[field] for name, field in bound.items()}
+    fields = []
+    for leaf in model.evaluation.inputs:
+        if leaf.name in model.session.targets:
+            continue
+        type, data = leaf.value.type, known.get(leaf.name)
+        columns = data.columns if data is not None and data.size == type.size else ()
+        fields.append(Field(leaf.name, type.shape, type.dtype, type.classes, columns=columns))
+    return fields
+
+
+def _labelled(model: Model, results: dict[str, Any]) -> dict[str, Any]:
+    """The name or number of the most likely class, for each class target that an output answers."""
+    from ..runtime.metrics import classes_of
+
+    found: dict[str, Any] = {}
+    fields = model.dataset.fields if model.dataset is not None else {}
+    for target in model.session.targets:
+        classes = model.evaluation.leaves[target].value.type.classes
+        for scores in results.values():
+            if classes is None or scores.ndim != 2 or scores.shape[1] != classes:
+                continue
+            kinds = classes_of(scores)
+            labels = fields[target].labels if target in fields else ()
+            found[target] = np.array(labels)[kinds] if len(labels) == classes else kinds
+            break
+    return found
+
+
+def _csv(results: dict[str, Any]) -> str:
+    from ..runtime.data.examples import csv_text
+
+    return csv_text(results).rstrip("\n")

@@ -1,0 +1,121 @@
+"""`chainrule train FILE`: learn, show how it goes, leave the model and its curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..console import say
+from ..options import (
+    data_option,
+    device_options,
+    file_argument,
+    out_option,
+    set_option,
+    train_option,
+)
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..runtime.train.job import Outcome
+
+
+@click.command("train")
+@file_argument
+@train_option
+@set_option
+@click.option("--epochs", type=float, metavar="N", help="Instead of the file's `epochs`.")
+@click.option("--steps", type=int, metavar="N", help="Instead of the file's `steps` or `epochs`.")
+@click.option("--batch", metavar="N", help="Instead of the file's `batch`; `all` is the full batch.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Instead of the file's `seed`.")
+@device_options
+@data_option
+@out_option
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing unless something is wrong.")
+def command(
+    file: Path,
+    train_name: str | None,
+    settings: tuple[str, ...],
+    epochs: float | None,
+    steps: int | None,
+    batch: str | None,
+    seed: int | None,
+    device: str,
+    threads: int | None,
+    data_root: Path | None,
+    out: Path | None,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Train a net as its `train` declaration says.
+
+    Writes to the output folder: model.safetensors (the trained net),
+    checkpoint.safetensors (for --resume), history.csv and history.jsonl, and the
+    loss curve as loss.svg. Ctrl-C saves and leaves.
+    """
+    from ..cli import Interrupted
+    from ..model import Model
+    from ..progress import Bar, observer
+    from ..project import choose_train, open_module, output_folder, settings_given
+
+    module = open_module(file, settings_given(settings))
+    name = train_name or (t.name.id if (t := choose_train(module, None)) else None)
+    model = Model(
+        module, net=None if module.trains else module.net().name.id, train=name, device=device,
+        threads=threads, seed=seed, data_root=data_root,
+    )  # fmt: skip
+    folder = output_folder(file, out)
+    if out is None and len(module.trains) > 1:
+        folder = folder / model.name
+    watcher = observer(quiet)
+    overrides = {"epochs": epochs, "steps": steps, "batch": _batch(batch)}
+    try:
+        outcome = model.run(overrides=overrides, out=folder, resume=resume, observer=watcher)
+    finally:
+        if isinstance(watcher, Bar):
+            watcher.close()
+    if outcome.interrupted:
+        again = " ".join(filter(None, ("chainrule train", str(file), "--resume",
+                                       f"--out {out}" if out else "")))  # fmt: skip
+        raise Interrupted(
+            f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}\n"
+            f"go on with: {again}"
+        )
+    written = [outcome.model, outcome.history.csv_path, *_curves(outcome, folder)]
+    if quiet:
+        return
+    _scores(model)
+    for path in written:
+        say(f"wrote {path}")
+
+
+def _batch(text: str | None) -> int | str | None:
+    """`64` or `all`."""
+    from ..dsl.diagnostics import fail
+
+    if text is None or text == "all":
+        return text
+    if not text.isdecimal():
+        raise fail("E603", f"`--batch {text}` is neither a number nor `all`")
+    return int(text)
+
+
+def _scores(model: Model) -> None:
+    """What the net reaches on examples that training did not see."""
+    from ..progress import values
+
+    dataset = model.dataset
+    if dataset is None or model.part(None) == "train":
+        return
+    part = model.part(None)
+    count = len(dataset.parts[part])
+    say(f"{part}: {values(model.evaluate(part=part), 4)}  ({count:,} examples)")
+
+
+def _curves(outcome: Outcome, folder: Path) -> list[Path]:
+    from ..pictures import curves
+
+    return curves(outcome.history, folder)

@@ -1,0 +1,451 @@
+"""The Python API: a `.net` file as an object that trains, predicts, draws and derives itself.
+
+In: a file or a text, NumPy arrays. Out: NumPy arrays, numbers, pictures. Shapes: every array has one
+row an example, `[n, *shape]`, where `shape` is that of the `.net` file. Mistakes raise
+`chainrule.Failure`, whose text is the diagnostic that the command line prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import project
+from .arrays import Arrays, batch_of, dataset_from, declared_inputs, named
+from .compiler.elaborate import Module
+from .compiler.graph import Graph
+from .compiler.pipeline import evaluation, forward, gradients, steps
+from .dsl import syntax as ast
+from .dsl.diagnostics import fail
+from .parameters import Parameters
+from .runtime import metrics
+from .runtime.checkpoint import check_tensors, load_weights, save
+from .runtime.checkpoint import load as load_checkpoint
+from .runtime.data import Dataset, Field, apply_statistics, undo_statistics
+from .runtime.device import Device
+from .runtime.feeding import Feeder
+from .runtime.history import History
+from .runtime.session import Session, requests_for
+from .runtime.train.job import Job, Outcome, Stage
+from .runtime.train.loop import train
+from .runtime.train.observer import Observer
+from .runtime.train.settings import Settings, read_settings, require_end, with_overrides
+
+if TYPE_CHECKING:
+    from .pictures import Picture
+    from .summary import Summary
+
+Array = NDArray[Any]
+TOP = (3, 5)  # the k of the top-k shares in a report
+
+
+class Model:
+    """A net of a `.net` file: its parameters, and everything that can be done with them.
+
+    `device`: cpu, cuda or plain. `dtype`: the element type where the file names none. `data_root`: a
+    folder in which data files are looked for first.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        *,
+        net: str | None = None,
+        train: str | ast.Train | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        dtype: str = "f32",
+        seed: int | None = None,
+        data_root: Path | None = None,
+    ) -> None:
+        self.module, self.dtype, self.data_root = module, dtype, data_root
+        self.declaration = _declaration(module, train)
+        if self.declaration is not None and net not in (None, self.declaration.name.id):
+            self.declaration = None
+        self.net = module.net(net or (self.declaration.name.id if self.declaration else None))
+        self._device_name, self._threads, self._seed = device, threads, seed
+        self._given: Dataset | None = None
+        self._statistics: dict[str, dict[str, list[float]]] | None = None
+        self._fields: dict[str, Field] = {}
+
+    # ------------------------------------------------------------ pieces, made when needed
+
+    @property
+    def name(self) -> str:
+        """The net's name."""
+        return self.net.name.id
+
+    @cached_property
+    def device(self) -> Device:
+        """Where programs run."""
+        threads = self._threads if self._threads is not None else self.settings.threads
+        return project.make_device(self._device_name, threads)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the `train` declaration says, or the defaults."""
+        if self.declaration is None:
+            return Settings(seed=self._seed or 0)
+        read = read_settings(self.declaration, project.plain_consts(self.module))
+        return with_overrides(read, {"seed": self._seed})
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The data given to `fit`, else those of the `train` declaration."""
+        return self._given or self._declared_data
+
+    @cached_property
+    def _declared_data(self) -> Dataset | None:
+        if self.declaration is None:
+            return None
+        return project.dataset_of(self.module, self.declaration, self.data_root)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that only the data fix (`input x: [n]`); the data are read only if there are any."""
+        if not open_sizes(self.net, self.module) or self.dataset is None:
+            return {}
+        return project.sizes_from(self.net, self.dataset, project.renames(self.declaration))
+
+    @cached_property
+    def evaluation(self) -> Graph:
+        """The net in use: outputs per example, losses and metrics as means over the batch."""
+        graph = evaluation(self.module, self.name, dtype=self.dtype, sizes=self.sizes)
+        project.check_overrides(self.module)
+        return graph
+
+    @cached_property
+    def session(self) -> Session:
+        """The numbers, and the programs that use them."""
+        seed, folder = self.settings.seed, self.module.folder
+        return Session(self.evaluation, self.device, seed=seed, folder=folder)
+
+    @property
+    def parameters(self) -> Parameters:
+        """Parameters and states by name: read, or assign arrays of the same shape."""
+        return Parameters(self.session)
+
+    # ------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        data: Arrays | Dataset | None = None,
+        *,
+        valid: Arrays | None = None,
+        epochs: float | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
+        seed: int | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        observer: Observer | None = None,
+    ) -> History:
+        """Train as the `train` declaration says, on its data or on arrays.
+
+        `data`: `{"image": X, "digit": y}` or `(X, y)`, one row an example; `valid` likewise.
+        `out`: a folder for checkpoints and history (nothing is written without it). Afterwards the
+        model holds the trained parameters. Raises Failure; KeyboardInterrupt after saving.
+        """
+        overrides = {"epochs": epochs, "steps": steps, "batch": batch, "seed": seed}
+        folder = Path(out) if out is not None else None
+        outcome = self.run(
+            data, valid, overrides=overrides, out=folder, resume=resume, observer=observer
+        )
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return outcome.history
+
+    def run(
+        self,
+        data: Arrays | Dataset | None = None,
+        valid: Arrays | None = None,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        out: Path | None = None,
+        resume: bool = False,
+        observer: Observer | None = None,
+    ) -> Outcome:
+        """`fit` with all that is known at the end; an interruption is part of the outcome."""
+        if self.declaration is None:
+            message = f"`{self.name}` has no `train` declaration"
+            raise fail("E608", message, self.net.name.span,
+                       help=f"add `train {self.name} on data {{ optimizer adam()  epochs 10 }}`")  # fmt: skip
+        if data is not None:
+            self._use(data if isinstance(data, Dataset) else dataset_from(self.net, data, valid))
+        settings = with_overrides(self.settings, overrides or {})
+        require_end(settings, self.declaration)
+        dataset = self.dataset
+        assert dataset is not None  # a declaration names its data
+        bound = project.bind_inputs(self.evaluation, dataset, self.declaration)
+        outcome = train(self._job(self.declaration, settings, dataset, bound, out), observer,
+                        resume=resume)  # fmt: skip
+        self.session.values = dict(outcome.values)
+        return outcome
+
+    def _job(
+        self,
+        declaration: ast.Train,
+        settings: Settings,
+        dataset: Dataset,
+        bound: Mapping[str, str],
+        out: Path | None,
+    ) -> Job:
+        graphs = steps(self.module, declaration, dtype=self.dtype, sizes=self.sizes)
+        optimizers = [d.span.text for d in declaration.body
+                      if d.keyword.id in ("optimizer", "minimize")]  # fmt: skip
+        facts = {
+            "net": self.name,
+            "dtype": self.dtype,
+            "settings": {n: repr(v) for n, v in sorted(self.module.overrides.items())},
+        }
+        return Job(
+            tuple(Stage(graph, turns) for graph, turns in graphs), self.evaluation, dataset, bound,
+            settings, self.device, " ".join("; ".join(optimizers).split()), out,
+            self.module.folder, facts, declaration.span, self.session.values,
+        )  # fmt: skip
+
+    def _use(self, dataset: Dataset) -> None:
+        """Other data: sizes that they fix are looked up again where nothing is compiled yet."""
+        self._given = dataset
+        self._statistics = None
+        if "evaluation" not in self.__dict__:
+            self.__dict__.pop("sizes", None)
+
+    # ------------------------------------------------------------ measuring and predicting
+
+    def evaluate(
+        self, data: Arrays | Dataset | None = None, part: str | None = None
+    ) -> dict[str, float]:
+        """Mean losses and metrics over a part: by default test, else valid, else train."""
+        return self.session.scores(self._feeder(data, part))
+
+    def _feeder(self, data: Arrays | Dataset | None, part: str | None) -> Feeder:
+        if data is not None and not isinstance(data, Dataset):
+            data = dataset_from(self.net, data)
+        dataset = data or self.dataset
+        if dataset is None:
+            raise fail("E608", f"`{self.name}` has no data to be measured on",
+                       help="give arrays, or add `train … on data` to the file")  # fmt: skip
+        bound = project.bind_inputs(self.evaluation, dataset, self.declaration)
+        chosen = dataset.parts.get(self.part(part, dataset))
+        if chosen is None:
+            shown = ", ".join(dataset.parts)
+            raise fail("E609", f"the data have no {part} part", help=f"they have {shown}")
+        return Feeder(chosen, requests_for(self.evaluation, bound))
+
+    def part(self, wanted: str | None, dataset: Dataset | None = None) -> str:
+        """The part to measure on: the one wanted, else the one least seen in training."""
+        parts = (dataset or self.dataset or Dataset).parts  # type: ignore[union-attr]
+        return wanted or next((p for p in ("test", "valid", "train") if p in parts), "train")
+
+    def report(
+        self, data: Arrays | Dataset | None = None, part: str | None = None
+    ) -> metrics.Report | None:
+        """Confusion matrix, precision, recall and top-k of a classifier; R² and errors of a
+        regression; None where outputs and targets cannot be told apart."""
+        feeder = self._feeder(data, part)
+        graph = self.evaluation
+        outputs = {o.name: o.value.type for o in graph.of_kind("output") if o.value.type.batched}
+        for target in self.session.targets:
+            type = graph.leaves[target].value.type
+            fitting = [n for n, t in outputs.items() if _answers(t.size, type.size, type.classes)]
+            if not fitting:
+                continue
+            arrays = feeder.arrays
+            found = self.session.predict(arrays)[fitting[0]]
+            request = feeder.requests[target]
+            field = feeder.part.columns[request.field].field
+            if type.classes is not None:
+                return metrics.class_report(
+                    found, arrays[target], type.classes, field.labels, TOP
+                )
+            if field.classes is not None and type.size > 1:  # one-hot
+                labels = metrics.classes_of(arrays[target])
+                return metrics.class_report(found, labels, type.size, field.labels, TOP)
+            return metrics.regression_report(found, arrays[target])
+        return None
+
+    def predict(self, inputs: Any, *, batch: int = 512) -> Any:
+        """The outputs for some examples, in the units of the data.
+
+        `inputs`: `[n, *shape]` (or one example, `shape`) where the net has one input to predict from,
+        else a dictionary by input name. Gives one array `[n, *shape]`, or a dictionary where the net
+        has several outputs. Inputs are normalised as the training data were.
+        """
+        wanted = [n for n in self._input_names if n not in self.session.targets]
+        if not isinstance(inputs, Mapping):
+            if len(wanted) != 1:
+                shown = ", ".join(f"`{n}`" for n in wanted)
+                raise fail("E610", f"the net predicts from several inputs: {shown}",
+                           help=f'give a dictionary: {{"{wanted[0]}": …}}' if wanted else "")  # fmt: skip
+            inputs = {wanted[0]: inputs}
+        arrays = named(inputs, wanted)
+        missing = [n for n in wanted if n not in arrays]
+        if missing:
+            raise fail("E610", f"the input `{missing[0]}` is not given")
+        leaves = self.evaluation.leaves
+        single = all(np.shape(a) == leaves[n].value.shape for n, a in arrays.items())
+        ready = {n: batch_of(leaves[n], a) for n, a in arrays.items()}
+        if len({len(a) for a in ready.values()}) > 1:
+            raise fail("E610", "the inputs hold different numbers of examples")
+        found = self._restored(self.session.predict(self._normalised(ready), batch))
+        if single:
+            found = {n: a[0] if self._per_example(n) else a for n, a in found.items()}
+        return next(iter(found.values())) if len(found) == 1 else found
+
+    def _per_example(self, output: str) -> bool:
+        return any(o.name == output and o.value.type.batched for o in self.evaluation.outputs)
+
+    @property
+    def _input_names(self) -> list[str]:
+        return list(declared_inputs(self.net))
+
+    @property
+    def statistics(self) -> dict[str, dict[str, list[float]]]:
+        """Mean and deviation of normalised fields, by input: from a file, else from the data."""
+        if self._statistics is not None:
+            return self._statistics
+        if self.dataset is None or not self.dataset.statistics:
+            return {}
+        bound = project.bind_inputs(self.evaluation, self.dataset, self.declaration)
+        known = self.dataset.statistics
+        return {name: known[field] for name, field in bound.items() if field in known}
+
+    def _normalised(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        return apply_statistics(arrays, self.statistics)
+
+    def _restored(self, outputs: dict[str, Array]) -> dict[str, Array]:
+        """A prediction of a normalised target, back in the target's units."""
+        known = [n for n in self.session.targets if n in self.statistics]
+        if len(known) != 1 or len(outputs) != 1:
+            return outputs
+        (output,) = outputs
+        target = self.evaluation.leaves[known[0]].value.type
+        if outputs[output][0].size != target.size or target.classes is not None:
+            return outputs
+        return undo_statistics(outputs, {output: self.statistics[known[0]]})
+
+    def gradients(self, inputs: Arrays, targets: Arrays | None = None) -> dict[str, Array]:
+        """∂L/∂parameter of the mean loss over the given examples, by parameter name.
+
+        `inputs`: arrays by input name; `targets` likewise, or everything in `inputs`.
+        """
+        arrays = named(inputs, self._input_names if targets is None else
+                       [n for n in self._input_names if n not in self.session.targets])  # fmt: skip
+        if targets is not None:
+            arrays |= named(targets, list(self.session.targets))
+        leaves = self.evaluation.leaves
+        ready = {n: batch_of(leaves[n], a) for n, a in arrays.items()}
+        if len({len(a) for a in ready.values()}) != 1:
+            raise fail("E610", "the arrays hold different numbers of examples")
+        count = len(next(iter(ready.values())))
+        program = self.session.program("gradients", self._gradient_graph, count)
+        missing = [n for n in program.inputs if n not in ready]
+        if missing:
+            raise fail("E610", f"the input `{missing[0]}` is not given")
+        program.push(self.session.values)
+        for name in program.inputs:
+            program.loaded.write(name, ready[name])
+        program.loaded.run(count, seed=self.settings.seed)
+        return {
+            str(o.target.attrs["name"]): program.loaded.read(o.name)
+            for o in program.graph.of_kind("gradient")
+            if o.target is not None
+        }
+
+    def _gradient_graph(self) -> Graph:
+        graph = gradients(forward(self.module, self.name, dtype=self.dtype, sizes=self.sizes))
+        return graph.with_outputs(graph.of_kind("gradient"))
+
+    # ------------------------------------------------------------ files
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters and states, and what `predict` needs, as one safetensors file."""
+        facts = {"net": self.name, "dtype": self.dtype, "input_statistics": self.statistics}
+        save(Path(path), self.session.values, facts)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take parameters and states from a file of `save`, of `train`, or of another program.
+
+        Raises Failure E540 to E543; the model is unchanged then.
+        """
+        file = Path(path)
+        tensors = load_weights(file)
+        kept = {n: a for n, a in tensors.items() if n in self.session.values}
+        best = {n: tensors[f"best/{n}"] for n in kept if f"best/{n}" in tensors}
+        kept |= best
+        check_tensors(file, kept, self.session.values)
+        self.session.values = kept
+        self._statistics = _statistics_in(file)
+
+    # ------------------------------------------------------------ pictures
+
+    def draw(self, view: str = "layers", **options: Any) -> Picture:
+        """The net as a picture: view layers, operations or backward. It shows itself in notebooks;
+        `.save(path)` writes SVG, PNG, PDF or DOT."""
+        from .pictures import draw
+
+        return draw(self, view, **options)
+
+    def derive(self, format: str = "text", param: str | None = None, index: bool = False) -> str:
+        """Each parameter's gradient: the chain, every simplification with its name, the closed
+        form. format: text, markdown or latex."""
+        from .pictures import derive
+
+        return derive(self, format, param, index)
+
+    def summary(self) -> Summary:
+        """Layers, shapes, parameters, work and memory; prints as a table."""
+        from .summary import summarise
+
+        return summarise(self)
+
+    def _repr_svg_(self) -> str:
+        return self.draw()._repr_svg_()
+
+    def __repr__(self) -> str:
+        return f"<net {self.name} from {self.module.source.name}>"
+
+
+def _declaration(module: Module, train: str | ast.Train | None) -> ast.Train | None:
+    """The one named, else the only one."""
+    if isinstance(train, ast.Train):
+        return train
+    if train is None and len(module.trains) != 1:
+        return None
+    return project.choose_train(module, train)
+
+
+def _answers(output: int, target: int, classes: int | None) -> bool:
+    """Can an output of that size be a prediction of that target?"""
+    if classes is None:
+        return output == target
+    return output == classes or (classes == 2 and output == 1)
+
+
+def open_sizes(net: ast.Net, module: Module) -> bool:
+    """Is there a name in an input's type that neither a setting nor a constant fixes?"""
+    known = {x.name.id for x in net.settings} | set(module.consts)
+    for type in declared_inputs(net).values():
+        sizes = type.sizes if isinstance(type, ast.TensorType) else (type.count,)
+        if any(isinstance(e, ast.Name) and e.id not in known for e in sizes):
+            return True
+    return False
+
+
+def _statistics_in(path: Path) -> dict[str, dict[str, list[float]]] | None:
+    """What a file of ours tells about normalisation, by input name."""
+    try:
+        meta = load_checkpoint(path).meta
+    except Exception:  # another program's file: weights, and nothing else
+        return None
+    if "input_statistics" in meta:
+        found: dict[str, dict[str, list[float]]] = meta["input_statistics"]
+        return found
+    by_field, bound = meta.get("statistics", {}), meta.get("bound", {})
+    return {name: by_field[field] for name, field in bound.items() if field in by_field}

@@ -1,0 +1,189 @@
+"""From a `.net` file and what was asked on the command line to the pieces of a run.
+
+In: a module, the name of a net, a device word, a data folder. Out: the `train` declaration meant, the
+data set, which field feeds which input, the sizes that the data fix, a device. Both the command
+line and the Python API start here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .dsl import syntax as ast
+from .dsl.diagnostics import did_you_mean, fail
+
+if TYPE_CHECKING:
+    from .compiler.elaborate import Module
+    from .compiler.graph import Graph
+    from .runtime.data import Dataset
+    from .runtime.device import Device
+
+DEVICES = ("cpu", "cuda", "plain")
+
+
+def settings_given(pairs: Iterable[str]) -> dict[str, str]:
+    """`["classes=100"]` as a mapping. Raises Failure E603."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip().isidentifier() or not value.strip():
+            message = f"`--set {pair}` is not of the form name=value"
+            raise fail("E603", message, help="write `--set classes=100`")
+        given[name.strip()] = value.strip()
+    return given
+
+
+def open_module(path: Path, overrides: Mapping[str, Any] | None = None) -> Module:
+    """The file and what it imports. Raises Failure with every mistake found."""
+    from .compiler.elaborate import load_module
+
+    return load_module(path, {name: written(value) for name, value in (overrides or {}).items()})
+
+
+def written(value: Any) -> str:
+    """A Python value as `.net` text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return str(value)
+
+
+def check_overrides(module: Module) -> None:
+    """Raise Failure E272 for a `--set` that nothing answered to. After elaboration only."""
+    for name in module.unused_overrides():
+        known = [x.name.id for net in module.nets.values() for x in net.settings]
+        known += list(module.consts)
+        near = did_you_mean(name, known)
+        shown = near or (f"there are {', '.join(known)}" if known else "the file has no settings")
+        message = f"`--set {name}=…` sets nothing: no net has that setting, and it is no constant"
+        raise fail("E272", message, help=shown)
+
+
+def choose_train(module: Module, name: str | None) -> ast.Train | None:
+    """The `train` declaration of that net; without a name the only one, or None.
+
+    Raises Failure E608 where there is none of that name, or several to choose from.
+    """
+    trains = module.trains
+    names = [t.name.id for t in trains]
+    if name is not None:
+        found = [t for t in trains if t.name.id == name]
+        if not found:
+            near = did_you_mean(name, names)
+            way_out = near or (f"there are {', '.join(f'`{n}`' for n in names)}" if names else "")
+            raise fail("E608", f"there is no `train {name}` in {module.source.name}", help=way_out)
+        return found[0]
+    if len(trains) > 1:
+        shown = ", ".join(f"`{n}`" for n in names)
+        raise fail("E608", f"{module.source.name} has several train declarations: {shown}",
+                   trains[1].name.span, help=f"choose one: `--train {names[0]}`")  # fmt: skip
+    return trains[0] if trains else None
+
+
+def renames(train: ast.Train | None) -> dict[str, str]:
+    """`with image = pixels` as input -> field."""
+    return {b.input.id: b.field.id for b in train.bindings} if train else {}
+
+
+def plain_consts(module: Module) -> dict[str, object]:
+    """The constants that are numbers, texts or flags."""
+    return {n: v for n, v in module.consts.items() if isinstance(v, int | float | str | bool)}
+
+
+def build_data(
+    module: Module, value: ast.Expr, name: str, data_root: Path | None = None
+) -> Dataset:
+    """The data set that an expression means; other declarations can be its source."""
+    from .runtime.data import build_dataset
+
+    known: dict[str, object] = plain_consts(module)
+    known |= {d.name.id: d.value for d in module.data.values()}
+    return build_dataset(
+        value, base=module.folder, constants=known, override_root=data_root, name=name
+    )
+
+
+def dataset_of(module: Module, train: ast.Train, data_root: Path | None = None) -> Dataset:
+    """The data that `train net on data` names. Raises Failure E2xx and E4xx."""
+    name = train.data.id if isinstance(train.data, ast.Name) else ""
+    if name and name in module.data:
+        return build_data(module, module.data[name].value, name, data_root)
+    return build_data(module, train.data, name, data_root)
+
+
+def sizes_from(net: ast.Net, dataset: Dataset, wanted: Mapping[str, str]) -> dict[str, int]:
+    """The names in the net's input types that the data fix: `n` of `input x: [n]`."""
+    settings = {x.name.id for x in net.settings}
+    sizes: dict[str, int] = {}
+    for statement in net.body:
+        if not isinstance(statement, ast.Input):
+            continue
+        for ident in statement.names:
+            field = _field(dataset, ident.id, wanted)
+            if field is None:
+                continue
+            for name, size in _fixed(statement.type, field):
+                if name not in settings:
+                    sizes.setdefault(name, size)
+    return sizes
+
+
+def _field(dataset: Dataset, name: str, wanted: Mapping[str, str]) -> Any:
+    fields = dataset.fields
+    chosen = wanted.get(name, name)
+    if chosen not in fields:
+        first = {"x": dataset.inputs[:1], "y": dataset.targets[:1]}.get(name, ())
+        chosen = first[0] if first else chosen
+    return fields.get(chosen)
+
+
+def _fixed(type: ast.TypeExpr, field: Any) -> list[tuple[str, int]]:
+    if isinstance(type, ast.ClassType):
+        named = isinstance(type.count, ast.Name) and field.classes is not None
+        return [(type.count.id, field.classes)] if named else []  # type: ignore[attr-defined]
+    if not isinstance(type, ast.TensorType):
+        return []
+    if len(type.sizes) == 1 and isinstance(type.sizes[0], ast.Name):
+        return [(type.sizes[0].id, field.size)]
+    if len(type.sizes) != len(field.shape):
+        return []
+    pairs = zip(type.sizes, field.shape, strict=True)
+    return [(e.id, n) for e, n in pairs if isinstance(e, ast.Name)]
+
+
+def bind_inputs(graph: Graph, dataset: Dataset, train: ast.Train | None) -> dict[str, str]:
+    """Input -> field for a graph. Raises Failure E413 to E415 with every disagreement."""
+    from .runtime.data import InputSpec, bind
+
+    inputs = {}
+    for leaf in graph.inputs:
+        t = leaf.value.type
+        inputs[leaf.name] = InputSpec(leaf.name, t.shape, t.dtype, t.classes, leaf.span)
+    spans = {b.input.id: b.span for b in train.bindings} if train else {}
+    return bind(dataset, inputs, renames(train), spans)
+
+
+def make_device(name: str, threads: int | None = None) -> Device:
+    """A device by its word. Raises Failure E603 for another word, E5xx where it is not there."""
+    if name == "plain":
+        from .runtime.plain_device import PlainDevice
+
+        return PlainDevice()
+    if name == "cuda":
+        from .runtime.cuda import CudaDevice
+
+        return CudaDevice()
+    if name != "cpu":
+        near = did_you_mean(name, DEVICES)
+        raise fail("E603", f"there is no device `{name}`", help=near or "cpu, cuda or plain")
+    from .runtime.cpu import CpuDevice
+
+    return CpuDevice(threads=threads)
+
+
+def output_folder(path: Path | None, out: Path | None) -> Path:
+    """`--out`, or `out/` and the name of the file."""
+    return out if out is not None else Path("out") / (path.stem if path else "net")

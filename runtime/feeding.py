@@ -1,0 +1,128 @@
+"""Examples on their way into a run of steps: all in memory, or gathered a piece at a time.
+
+In: a part of a data set and how the net's inputs want its fields. Out: for consecutive steps, the
+arrays and the rows of each batch in them. A part that fits is held as the net wants it, once, and
+the compiled loop gathers its rows; a larger one is read through a background thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Chunk, Chunks, Part, Request, available_memory, chunks
+from .data.dataset import Array
+
+Rows = NDArray[np.int64]
+MEMORY_SHARE = 0.4  # of what is free: a part larger than that is streamed
+PIECE = 64 << 20  # bytes gathered at a time when streaming
+
+
+class EpochFeed(Protocol):
+    """The steps of one epoch, in order."""
+
+    def take(self, steps: int) -> tuple[Mapping[str, Array], Rows]:
+        """Arrays, and the rows of the next batches in them: `steps` at most, one at least."""
+
+    def __enter__(self) -> EpochFeed: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Feeder:
+    """A part, ready to be fed; made once and used for every epoch."""
+
+    def __init__(
+        self, part: Part, requests: Mapping[str, Request], *, stream: bool | None = None
+    ) -> None:
+        self.part, self.requests = part, dict(requests)
+        self.row_bytes = sum(
+            part.bytes(r.field, r.dtype) // max(1, len(part)) for r in requests.values()
+        )
+        needed = self.row_bytes * len(part)
+        self.streams = needed > MEMORY_SHARE * available_memory() if stream is None else stream
+        self._arrays: dict[str, Array] | None = None
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Every field whole, as the net wants it."""
+        if self._arrays is None:
+            self._arrays = {
+                name: self.part.array(r.field, r.dtype, r.shape)
+                for name, r in self.requests.items()
+            }
+        return self._arrays
+
+    def epoch(self, order: Rows, batch: int, start: int = 0) -> EpochFeed:
+        """The batches of an epoch in that order, from step `start` (from 0) on."""
+        if not self.streams:
+            return _Held(self.arrays, order, batch, start)
+        steps = max(1, PIECE // max(1, self.row_bytes * batch))
+        return _Streamed(chunks(self.part, self.requests, order, batch, steps, start), batch)
+
+
+@dataclass
+class _Held:
+    """Rows of arrays that lie in memory."""
+
+    arrays: Mapping[str, Array]
+    order: Rows
+    batch: int
+    position: int
+
+    def take(self, steps: int) -> tuple[Mapping[str, Array], Rows]:
+        first = self.position * self.batch
+        self.position += steps
+        return self.arrays, self.order[first : self.position * self.batch]
+
+    def __enter__(self) -> EpochFeed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+
+class _Streamed:
+    """Rows of pieces that a thread prepares ahead."""
+
+    def __init__(self, source: Chunks, batch: int) -> None:
+        self._source, self._batch = source, batch
+        self._piece: Chunk | None = None
+        self._used = 0
+
+    def take(self, steps: int) -> tuple[Mapping[str, Array], Rows]:
+        if self._piece is None or self._used >= len(self._piece.sizes):
+            self._piece, self._used = next(self._source), 0
+        sizes = self._piece.sizes[self._used : self._used + steps]
+        first = self._used * self._batch
+        self._used += len(sizes)
+        return self._piece.arrays, np.arange(first, first + int(sizes.sum()), dtype=np.int64)
+
+    def __enter__(self) -> EpochFeed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._source.close()

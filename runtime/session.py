@@ -1,0 +1,245 @@
+"""A net's numbers, and the programs that work on them.
+
+In: graphs and a device. Out: `Program`s (a graph compiled and in a device's memory) and a `Session`
+that holds parameters and states by name, hands them to programs and takes them back, and uses
+programs to score and to predict. How training proceeds is left to `runtime.train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.graph import Graph, Leaf
+from ..compiler.pipeline import compile_plan
+from ..dsl.diagnostics import Failure, did_you_mean, fail
+from .checkpoint import load_weights
+from .data import Request
+from .device import Device, Feed, Loaded
+from .plain import evaluate
+from .plain_device import PlainDevice
+from .feeding import Feeder
+
+Array = NDArray[Any]
+EVALUATION_BATCH = 512
+
+
+class Program:
+    """A graph in a device's memory. `graph` is the one it was compiled from."""
+
+    def __init__(self, graph: Graph, loaded: Loaded) -> None:
+        self.graph, self.loaded = graph, loaded
+        kinds: dict[str, list[str]] = {}
+        for buffer in loaded.plan.buffers:
+            kinds.setdefault(buffer.kind, []).append(buffer.name)
+        self.inputs = tuple(kinds.get("input", ()))
+        self.scalars = tuple(kinds.get("scalar", ()))
+        self.carried = tuple(kinds.get("param", ())) + tuple(kinds.get("state", ()))
+        self.recorded = tuple(loaded.plan.recorded)
+        updated = {str(o.target.attrs["name"]) for o in graph.outputs
+                   if o.kind == "update" and o.target is not None}  # fmt: skip
+        self.updated = tuple(name for name in self.carried if name in updated)
+
+    def push(self, values: Mapping[str, Array], names: Iterable[str] | None = None) -> None:
+        """Write parameters and states."""
+        for name in self.carried if names is None else names:
+            self.loaded.write(name, values[name])
+
+    def pull(self, names: Iterable[str] | None = None) -> dict[str, Array]:
+        """Read parameters and states, by default those that the program changes."""
+        return {n: self.loaded.read(n) for n in (self.updated if names is None else names)}
+
+    def run_steps(
+        self,
+        fields: Mapping[str, Array],
+        rows: NDArray[np.int64],
+        batch: int,
+        scalars: Mapping[str, NDArray[np.float64]],
+        *,
+        seed: int,
+        step: int,
+    ) -> NDArray[np.float64]:
+        """`Loaded.run_steps` with what this program takes of the fields and scalars."""
+        taken = {name: fields[name] for name in self.inputs}
+        numbers = {n: scalars[n] for n in self.scalars if n in scalars}
+        return self.loaded.run_steps(Feed(taken, rows, batch, numbers), seed=seed, step=step)
+
+
+def compile_graph(graph: Graph, capacity: int, device: Device) -> Program:
+    """Optimise, plan, compile and allocate. Raises Failure where memory is too small."""
+    if isinstance(device, PlainDevice):
+        return Program(graph, device.load_graph(graph, capacity))
+    return Program(graph, device.load(compile_plan(graph, capacity)))
+
+
+def initial_values(graph: Graph, seed: int, folder: Path | None = None) -> dict[str, Array]:
+    """The starting numbers of every param and state: drawn, computed, or read from a file."""
+    leaves = [*graph.params, *graph.states]
+    drawn = [leaf for leaf in leaves if leaf.initial is not None and not leaf.file]
+    results = evaluate([leaf.initial for leaf in drawn if leaf.initial], {}, seed=seed)
+    values: dict[str, Array] = {}
+    for leaf in leaves:
+        values[leaf.name] = np.zeros(leaf.value.shape, leaf.value.type.numpy)
+    for leaf, result in zip(drawn, results, strict=True):
+        values[leaf.name][...] = result
+    for leaf in leaves:
+        if leaf.file:
+            values[leaf.name] = _from_file(leaf, folder or Path())
+    return values
+
+
+def _from_file(leaf: Leaf, folder: Path) -> Array:
+    path = folder / leaf.file
+    try:
+        found = load_weights(path)
+    except Failure as failure:
+        raise fail(failure.diagnostics[0].code, failure.diagnostics[0].message, leaf.span,
+                   help=failure.diagnostics[0].help) from failure  # fmt: skip
+    name = leaf.name if leaf.name in found else leaf.name.rsplit(".", 1)[-1]
+    if name not in found:
+        near = did_you_mean(leaf.name, found)
+        raise fail("E543", f"`{path}` holds no `{leaf.name}`", leaf.span, help=near)
+    array = found[name]
+    if array.shape != leaf.value.shape:
+        message = f"`{name}` is {list(array.shape)} in `{path}`, and {leaf.value.type} here"
+        raise fail("E543", message, leaf.span)
+    return array.astype(leaf.value.type.numpy)
+
+
+class Means:
+    """Means over examples of numbers recorded per step; a short batch counts for what it holds.
+
+    Sums are taken in the order of the steps, one by one, so that they do not depend on how the steps
+    were grouped: a resumed run reports the same numbers.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.sums = np.zeros(len(names))
+        self.examples = 0
+
+    def add(self, rows: NDArray[np.float64], sizes: NDArray[np.int64]) -> None:
+        """Steps of `sizes` examples that recorded `rows` [steps, names]."""
+        if not len(rows):
+            return
+        weighted = rows * sizes[: len(rows), None]
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.sums = np.add.accumulate(np.vstack([self.sums, weighted]))[-1]
+        self.examples += int(sizes[: len(rows)].sum())
+
+    def means(self) -> dict[str, float]:
+        """The means so far; NaN before the first example."""
+        count = self.examples or float("nan")
+        return {n: float(total / count) for n, total in zip(self.names, self.sums, strict=True)}
+
+
+def sizes_of(rows: int, batch: int) -> NDArray[np.int64]:
+    """How many examples each batch of `rows` examples holds; only the last may be short."""
+    full, rest = divmod(rows, batch)
+    return np.array([batch] * full + ([rest] if rest else []), np.int64)
+
+
+class Session:
+    """Parameters and states by name (`values`), and programs compiled when first needed."""
+
+    def __init__(
+        self,
+        forward: Graph,
+        device: Device,
+        *,
+        seed: int = 0,
+        values: Mapping[str, Array] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.forward, self.device, self.seed = forward, device, seed
+        self.values: dict[str, Array] = initial_values(forward, seed, folder)
+        self.values.update(values or {})
+        self._programs: dict[object, Program] = {}
+
+    def program(self, key: str, make: Callable[[], Graph], batch: int) -> Program:
+        """The program for a purpose, compiled anew only where the batch outgrows it."""
+        found = self._programs.get(key)
+        if found is None or found.loaded.plan.capacity < batch:
+            self._programs[key] = compile_graph(make(), batch, self.device)
+        return self._programs[key]
+
+    # ------------------------------------------------------------ scores
+
+    def scores(self, feeder: Feeder, batch: int = EVALUATION_BATCH) -> dict[str, float]:
+        """Mean loss and metrics over all examples of a part."""
+        batch = max(1, min(batch, len(feeder)))
+        program = self.program("scores", self._scored, batch)
+        program.push(self.values)
+        total = Means(program.recorded)
+        order = np.arange(len(feeder), dtype=np.int64)
+        done, steps = 0, -(-len(feeder) // batch)
+        with feeder.epoch(order, batch) as feed:
+            while done < steps:
+                fields, rows = feed.take(steps - done)
+                sizes = sizes_of(len(rows), batch)
+                # A batch whose loss is not finite ends a run: it counts, and the next goes on.
+                start = 0
+                while start < len(sizes):
+                    found = program.run_steps(
+                        fields, rows[start * batch :], batch, {}, seed=self.seed, step=1
+                    )
+                    total.add(found, sizes[start:])
+                    start += max(1, len(found))
+                done += len(sizes)
+        return total.means()
+
+    def _scored(self) -> Graph:
+        wanted = [o for o in self.forward.outputs if o.kind in ("loss", "metric")]
+        return self.forward.with_outputs(wanted)
+
+    # ------------------------------------------------------------ predictions
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(o.name for o in self.forward.outputs if o.kind == "output")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The inputs that only losses and metrics use."""
+        used = {str(v.attrs["name"]) for v in self._predicting().nodes if v.op.name == "input"}
+        return tuple(leaf.name for leaf in self.forward.inputs if leaf.name not in used)
+
+    def _predicting(self) -> Graph:
+        return self.forward.with_outputs(o for o in self.forward.outputs if o.kind == "output")
+
+    def predict(
+        self, fields: Mapping[str, Array], batch: int = EVALUATION_BATCH
+    ) -> dict[str, Array]:
+        """Every output of the net for the examples in `fields` (input -> [n, *shape])."""
+        count = len(next(iter(fields.values()))) if fields else 1
+        batch = max(1, min(batch, count))
+        program = self.program("predict", self._predicting, batch)
+        program.push(self.values)
+        pieces: dict[str, list[Array]] = {name: [] for name in self.output_names}
+        per_example = {
+            o.name: o.value.type.batched for o in self.forward.outputs if o.kind == "output"
+        }
+        for start in range(0, count, batch):
+            size = min(batch, count - start)
+            for name in program.inputs:
+                program.loaded.write(name, np.ascontiguousarray(fields[name][start : start + size]))
+            program.loaded.run(size, seed=self.seed, step=1)
+            for name in pieces:
+                pieces[name].append(program.loaded.read(name, size))
+        return {
+            name: np.concatenate(parts) if per_example[name] else parts[0]
+            for name, parts in pieces.items()
+        }
+
+
+def requests_for(graph: Graph, bound: Mapping[str, str]) -> dict[str, Request]:
+    """How each input of a graph wants its field."""
+    return {
+        leaf.name: Request(bound[leaf.name], leaf.value.type.dtype, leaf.value.shape)
+        for leaf in graph.inputs
+        if leaf.name in bound
+    }

@@ -1,0 +1,330 @@
+"""The training loop: epochs of compiled steps, validation, early stopping, checkpoints.
+
+In: a `Job`, an observer, perhaps the wish to resume. Out: an `Outcome`. Between two returns to Python
+the device runs a whole stretch of steps, about a tenth of a second long, so that progress is shown
+and a request to stop is obeyed promptly while steps of microseconds lose nothing. What the user
+sees is left to the observer.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dsl.diagnostics import fail
+from ..data import permutation
+from ..history import History, Row
+from ..schedules import Length, PlateauState, combined
+from ..session import Means, Program, Session, compile_graph, initial_values, requests_for, sizes_of
+from .diagnose import Stretch, breakdown, run, sound
+from ..feeding import EpochFeed, Feeder
+from .interrupts import Interrupts
+from .job import Array, Job, Outcome
+from .observer import EpochDone, Observer, Progress, Started
+from .state import State
+from .store import Store, split_best
+from .watch import Monitor, Watch, monitor
+
+STRETCH = 0.12  # seconds of steps between two looks at the clock
+_SEED_STRIDE = 0x9E3779B97F4A7C15  # the golden ratio: draws of a second `minimize` differ
+
+
+def train(job: Job, observer: Observer | None = None, *, resume: bool = False) -> Outcome:
+    """Run a job to its end, to an early stop, or to an interruption (which saves and returns).
+
+    Raises Failure: E501 where numbers break down, E54x for a checkpoint that does not fit.
+    """
+    return _Run(job, observer or Observer(), resume).go()
+
+
+class _Run:
+    """One run of a job: its programs, its values and its state."""
+
+    def __init__(self, job: Job, observer: Observer, resume: bool) -> None:
+        self.job, self.observer = job, observer
+        self.settings = job.settings
+        count = len(job.dataset.train)
+        if count == 0:
+            raise fail("E502", "there are no training examples", job.span,
+                       help="leave some for training: `split(valid = 0.1)`")  # fmt: skip
+        self.batch = count if self.settings.batch is None else min(self.settings.batch, count)
+        per_epoch = -(-count // self.batch)
+        total = self.settings.steps or math.ceil((self.settings.epochs or 1) * per_epoch - 1e-9)
+        self.length = Length(per_epoch, total)
+        self.programs = [compile_graph(s.graph, self.batch, job.device) for s in job.stages]
+        self.recorded = tuple(dict.fromkeys(n for p in self.programs for n in p.recorded))
+        self.feeder = Feeder(job.dataset.train, requests_for(job.stages[0].graph, job.bound))
+        self.session = Session(
+            job.evaluation, job.device,
+            seed=self.settings.seed, values=job.start, folder=job.base,
+        )  # fmt: skip
+        self.valid = self._valid_feeder()
+        self.monitor, self.plateau_monitor = self._monitors()
+        self.store = Store(job)
+        self.values = self._initial()
+        self.best: dict[str, Array] = {}
+        self.state = State(Means(self.recorded), self._watch())
+        self.history = History(job.folder)
+        if resume:
+            self._resume()
+        for program in self.programs:
+            program.push(self.values)
+        self.stretch = 1  # steps; grows until a stretch takes `STRETCH` seconds
+        self.speed = 0.0  # examples per second, over the last stretches
+
+    # ------------------------------------------------------------ setting up
+
+    def _valid_feeder(self) -> Feeder | None:
+        part = self.job.dataset.valid
+        if not len(part):
+            return None
+        return Feeder(part, requests_for(self.job.evaluation, self.job.bound))
+
+    def _monitors(self) -> tuple[Monitor | None, Monitor | None]:
+        losses = [o.name for o in self.job.evaluation.of_kind("loss")]
+        metrics = [o.name for o in self.job.evaluation.of_kind("metric")]
+        has_valid = self.valid is not None
+        stop, plateau = self.settings.stop, self.settings.plateau
+        span = self.job.span
+        return (
+            monitor(stop.monitor, losses, metrics, has_valid, stop.span or span) if stop else None,
+            monitor(plateau.monitor, losses, metrics, has_valid, span) if plateau else None,
+        )
+
+    def _watch(self) -> Watch:
+        return Watch(self.settings.stop.min_delta if self.settings.stop else 0.0)
+
+    def _initial(self) -> dict[str, Array]:
+        values = dict(self.session.values)
+        for stage in self.job.stages:
+            fresh = initial_values(stage.graph, self.settings.seed, self.job.base)
+            values |= {name: array for name, array in fresh.items() if name not in values}
+        carried = {name for program in self.programs for name in program.carried}
+        return {n: a for n, a in values.items() if n in carried or n in self.session.values}
+
+    def _resume(self) -> None:
+        found = self.store.load(self.values, self.session.values)
+        try:
+            self.state = State.from_json(
+                found.meta["state"], self.recorded, self._watch().min_delta
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"`{found.path}` does not say where its training stood"
+            raise fail("E541", message, help="use an earlier checkpoint") from error
+        self.values, self.best = split_best(found.tensors)
+        if self.job.folder is not None:
+            self.history = History.resume(self.job.folder, self.state.step)
+        if self.state.step < self.length.total and not self.state.stopped_early:
+            self.state.finished = False
+
+    # ------------------------------------------------------------ the run
+
+    def go(self) -> Outcome:
+        """Epoch after epoch."""
+        self.observer.started(self._facts())
+        with Interrupts() as interrupts:
+            while not self.state.finished and not interrupts.asked:
+                self._epoch(interrupts)
+        if not self.state.finished:
+            self._take()
+            self.store.save(self.values, self.best, self.state)
+            return self._outcome(interrupted=True)
+        self._finish()
+        return self._outcome(interrupted=False)
+
+    def _facts(self) -> Started:
+        params = {p.name: p.value.type.size for s in self.job.stages for p in s.graph.params}
+        return Started(
+            self.job.evaluation.name, len(self.job.dataset.train), self.batch,
+            self.length.per_epoch, self.length.epochs, sum(params.values()),
+            self.job.device.name, self.state.step,
+        )  # fmt: skip
+
+    def _epoch(self, interrupts: Interrupts) -> None:
+        state = self.state
+        count = len(self.feeder)
+        order = np.arange(count, dtype=np.int64)
+        if self.settings.shuffle:
+            order = permutation(count, self.settings.seed, state.epoch)
+        began = time.perf_counter()
+        seen = state.means.examples
+        last = min(self.length.per_epoch, self.length.total - state.step + state.in_epoch)
+        with self.feeder.epoch(order, self.batch, state.in_epoch) as feed:
+            while state.in_epoch < last:
+                if interrupts.asked:
+                    state.seconds += time.perf_counter() - began
+                    return
+                self._run_stretch(feed, min(self.stretch, last - state.in_epoch))
+        state.seconds += time.perf_counter() - began
+        fresh = state.means.examples - seen
+        self._end_epoch(fresh / max(1e-9, time.perf_counter() - began))
+
+    def _run_stretch(self, feed: EpochFeed, steps: int) -> None:
+        state = self.state
+        began = time.perf_counter()
+        fields, rows = feed.take(steps)
+        sizes = sizes_of(len(rows), self.batch)
+        rates = combined(
+            self.settings.schedules, state.step + 1, len(sizes), self.length, state.plateau.rate
+        )
+        stretch = Stretch(fields, rows, self.batch, {"rate": rates}, state.step + 1)
+        found = self._alone(stretch) if self._is_single else self._in_turns(stretch)
+        state.means.add(found, sizes)
+        state.step += len(sizes)
+        state.in_epoch += len(sizes)
+        took = max(1e-9, time.perf_counter() - began)
+        self._adapt(len(sizes), took, len(rows))
+        self.observer.progress(self._progress())
+
+    @property
+    def _is_single(self) -> bool:
+        return len(self.programs) == 1 and self.job.stages[0].turns == 1
+
+    def _alone(self, stretch: Stretch) -> NDArray[np.float64]:
+        """The usual case: one step graph, and no return to Python within the stretch."""
+        (program,) = self.programs
+        return self._checked(program, stretch, self.settings.seed)
+
+    def _checked(self, program: Program, stretch: Stretch, seed: int) -> NDArray[np.float64]:
+        before = program.loaded.snapshot()
+        found = run(program, stretch, seed)
+        if not sound(program, found, stretch.steps):
+            kept = self.store.checkpoint
+            kept = kept if kept is not None and kept.exists() else None
+            raise breakdown(program, before, stretch, seed, self.state.epoch, kept)
+        return found
+
+    def _in_turns(self, stretch: Stretch) -> NDArray[np.float64]:
+        """Several step graphs, one after another on every batch; what one changes the others get."""
+        table = np.zeros((stretch.steps, len(self.recorded)))
+        for index in range(stretch.steps):
+            one = stretch.one(index)
+            row: dict[str, float] = {}
+            for number, (stage, program) in enumerate(
+                zip(self.job.stages, self.programs, strict=True)
+            ):
+                seed = (self.settings.seed + number * _SEED_STRIDE) % 2**63
+                for turn in range(stage.turns):
+                    first = (one.first - 1) * stage.turns + turn + 1
+                    again = Stretch(one.fields, one.rows, one.batch, one.scalars, first)
+                    found = self._checked(program, again, seed)
+                    for name, number_ in zip(program.recorded, found[0], strict=True):
+                        row.setdefault(name, float(number_))
+                self._share(program)
+            table[index] = [row[name] for name in self.recorded]
+        return table
+
+    def _share(self, source: Program) -> None:
+        fresh = source.pull()
+        for other in self.programs:
+            if other is not source:
+                other.push(fresh, [n for n in other.carried if n in fresh])
+
+    def _adapt(self, steps: int, seconds: float, examples: int) -> None:
+        """Stretches of `STRETCH` seconds; the first ones are short, as nothing is known yet."""
+        wanted = steps * STRETCH / seconds
+        self.stretch = int(max(1, min(wanted, 8 * max(steps, self.stretch))))
+        now = examples / seconds
+        self.speed = now if not self.speed else 0.7 * self.speed + 0.3 * now
+
+    def _progress(self) -> Progress:
+        state = self.state
+        left = (self.length.total - state.step) * self.batch / max(1e-9, self.speed)
+        return Progress(
+            state.epoch, state.step, self.length.total,
+            state.in_epoch / self.length.per_epoch, state.means.means(), self.speed, left,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ the end of an epoch
+
+    def _take(self) -> None:
+        """Fetch what training has changed, for scores, checkpoints and the outcome."""
+        for program in self.programs:
+            self.values |= program.pull()
+        self.session.values = {n: self.values[n] for n in self.session.values}
+
+    def _end_epoch(self, speed: float) -> None:
+        state = self.state
+        self._take()
+        means = state.means.means()
+        scores = self.session.scores(self.valid) if self.valid is not None else {}
+        rate = self._last_rate()
+        self._record(means, scores, rate, speed)
+        is_best = self._watch_epoch(means, scores)
+        self._watch_plateau(means, scores)
+        epoch, seconds = state.epoch, state.seconds
+        state.finished = state.step >= self.length.total or state.stopped_early
+        state.epoch, state.in_epoch, state.seconds = epoch + 1, 0, 0.0
+        state.means = Means(self.recorded)
+        if state.finished or epoch % self.settings.checkpoint == 0:
+            self.store.save(self.values, self.best, state)
+        self.observer.epoch_done(
+            EpochDone(epoch, self.length.epochs, state.step, means, scores, seconds, speed, rate,
+                      is_best)
+        )  # fmt: skip
+
+    def _last_rate(self) -> float:
+        state = self.state
+        last = combined(self.settings.schedules, state.step, 1, self.length, state.plateau.rate)
+        return float(last[0])
+
+    def _record(
+        self, means: Mapping[str, float], scores: Mapping[str, float], rate: float, speed: float
+    ) -> None:
+        state = self.state
+        self.history.add(
+            Row(state.epoch, state.step, "train", means, rate, state.seconds, speed)
+        )
+        if scores:
+            self.history.add(Row(state.epoch, state.step, "valid", scores))
+
+    def _watch_epoch(self, means: Mapping[str, float], scores: Mapping[str, float]) -> bool:
+        stop, watched = self.settings.stop, self.monitor
+        if stop is None or watched is None:
+            return False
+        watch = self.state.watch
+        is_best = watch.see(self.state.epoch, watched.value(means, scores))
+        if is_best:
+            self.best = {n: a.copy() for n, a in self.session.values.items()}
+        if watch.waited >= stop.patience:
+            self.state.stopped_early = True
+            self.observer.note(
+                f"stopped early: {watched} has not improved for {stop.patience} epochs"
+            )
+        return is_best
+
+    def _watch_plateau(self, means: Mapping[str, float], scores: Mapping[str, float]) -> None:
+        plateau, watched = self.settings.plateau, self.plateau_monitor
+        if plateau is None or watched is None:
+            return
+        before: PlateauState = self.state.plateau
+        after = before.after(plateau, watched.value(means, scores))
+        self.state.plateau = after
+        if after.rate != before.rate:
+            self.observer.note(f"{watched} is on a plateau: learning rate × {after.rate:g}")
+
+    # ------------------------------------------------------------ the end
+
+    def _finish(self) -> None:
+        if self.best:
+            self.session.values = dict(self.best)
+            if self.state.watch.best_epoch != self.state.epoch - 1:
+                self.observer.note(f"restored the weights of epoch {self.state.watch.best_epoch}")
+        self.store.save_model(self.session.values, self.state)
+
+    def _outcome(self, interrupted: bool) -> Outcome:
+        state, has_files = self.state, self.job.folder is not None
+        facts: dict[str, Any] = {
+            "checkpoint": self.store.checkpoint if has_files else None,
+            "model": self.store.model if has_files and not interrupted else None,
+        }
+        best = state.watch.best_epoch if self.settings.stop else None
+        return Outcome(
+            dict(self.session.values), self.history, state.step, state.epoch, best,
+            state.stopped_early, interrupted, **facts,
+        )  # fmt: skip
