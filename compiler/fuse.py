@@ -1,0 +1,429 @@
+"""Fusion: values become kernels.
+
+In: a lowered graph. Out: `Fused`: drafts of kernels in an order that respects what they read,
+each slot naming a `Home` (a leaf, an output, the new value of a parameter, a temporary) instead
+of a buffer. Which values share a kernel is decided forwards (`kernels.groups`); what has to lie
+in memory is decided backwards, here: a kernel is written once all its users are, so it stores
+exactly what they read. A cheap value whose own operands are in memory anyway is computed again.
+Leaves order, barriers, addresses and the legality of in-place updates to `schedule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ..dsl.source import Span
+from .graph import Graph, Output
+from .kernels.affine import Place, contiguous, still
+from .kernels.groups import Group, Groups
+from .kernels.labels import label
+from .kernels.normal import EXPENSIVE, Fold, Given, Matmul, Normal, Pieces, Point, normalise
+from .kernels.stages import StageBuilder, simplified
+from .plan import Access, AnyKernel, Loops, Matrix, Product, Stage, Write
+from .plan import Fold as PlanFold
+from .scalar import Call, Element, Literal
+from .value import Value
+
+_AGAIN = 6  # additions' worth of work that is computed again rather than stored
+_READS = 2  # … from at most so many values in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a value lies. kind: given, update (the new value of a param or state), output, temp."""
+
+    kind: str
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A kernel whose slot i is `homes[i]`."""
+
+    kernel: AnyKernel
+    homes: tuple[Home, ...]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Kernels in a possible order, and where each output of the graph is found."""
+
+    normal: Normal
+    drafts: tuple[Draft, ...]
+    results: tuple[tuple[Output, Home], ...]
+
+
+def make_kernels(graph: Graph) -> Fused:
+    """The kernels of a lowered graph."""
+    return _Writer(graph).fused()
+
+
+class _Writer:
+    """Writes the kernels of all groups, users before what they use."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.normal = normalise(graph)
+        self.forms = self.normal.forms
+        self.groups = Groups(self.normal)
+        self.home = self.groups.home
+        self.stored = self.normal.stored
+        self.homes: dict[Value, list[Home]] = {}
+        self.results: list[tuple[Output, Home]] = []
+        self.copies: list[tuple[Value, Home]] = []
+        self.again: set[Value] = set()
+        self._name_homes()
+
+    def fused(self) -> Fused:
+        drafts = []
+        for group in sorted(self.groups.all, key=lambda g: (-g.depth, -g.index)):
+            draft = self._write(group)
+            if draft is not None:
+                drafts.append(draft)
+        drafts.reverse()
+        drafts += [self._copy(v, home) for v, home in self.copies]
+        return Fused(self.normal, tuple(drafts), tuple(self.results))
+
+    # ------------------------------------------------------------ where values lie
+
+    def _name_homes(self) -> None:
+        """Outputs have places of their own; an update's is its target."""
+        found: list[tuple[Output, Value, Home]] = []
+        for o, v in self.normal.outputs:
+            name, kind = o.name, "output"
+            if o.kind == "update":
+                assert o.target is not None
+                name, kind = str(o.target.attrs["name"]), "update"
+            found.append((o, v, Home(kind, name, v)))
+        # A value read by others is read where it is updated in place: no copy is then needed.
+        for o, v, home in sorted(found, key=lambda f: f[2].kind != "update"):
+            form = self.forms[v]
+            if isinstance(form, Given):
+                self._given_result(o, form, home)
+                continue
+            homes = self.homes.setdefault(v, [])
+            same = next((h for h in homes if h.kind == "output" == home.kind), None)
+            if same is None:
+                homes.append(home)
+                if len(homes) > 1 and not isinstance(form, Point | Matmul):
+                    self.copies.append((v, homes.pop()))
+            self.results.append((o, same or home))
+
+    def _given_result(self, o: Output, form: Given, home: Home) -> None:
+        given = Home("given", form.name, form.value)
+        if home.kind == "update" and home.name == form.name:
+            return  # keeps its value
+        if home.kind == "update" or form.name in self.normal.updated:
+            self.copies.append((form.value, home))
+            self.results.append((o, home))
+            return
+        self.results.append((o, given))
+
+    def _homes_of(self, v: Value) -> list[Home]:
+        homes = self.homes.get(v)
+        if homes is None:
+            form = self.forms[v]
+            home = (Home("given", form.name, v) if isinstance(form, Given) else Home("temp", "", v))
+            homes = self.homes[v] = [home]
+        return homes
+
+    # ------------------------------------------------------------ memory or again
+
+    def _from_memory(self, v: Value) -> bool:
+        """Whether another group's value is read; decided once."""
+        if v in self.stored:
+            return True
+        if v in self.again:
+            return False
+        if self._widens(v) or self._cheap(v):
+            self.again.add(v)
+            return False
+        self.stored.add(v)
+        return True
+
+    def _widens(self, v: Value) -> bool:
+        """Whether v only converts something narrower (a mask), which is then stored instead."""
+        form = self.forms[v]
+        if not isinstance(form, Point) or len(form.operands) != 1 or not form.operands[0].same:
+            return False
+        w = form.operands[0].value
+        conversion = form.expression == Call(v.type.dtype, Element(0))
+        narrow = w.type.numpy.itemsize < v.type.numpy.itemsize
+        if not (conversion and narrow and self.home.get(w) is self.home[v]):
+            return False
+        self.stored.add(w)
+        return True
+
+    def _cheap(self, v: Value) -> bool:
+        """Whether v is little work from one or two values of its own size that lie in memory."""
+        cost, reads = 0, set()
+        pending, seen = [v], {v}
+        while pending:
+            form = self.forms[pending.pop()]
+            if not isinstance(form, Point) or form.draws:
+                return False
+            cost += form.cost
+            if cost > _AGAIN:
+                return False
+            for o in form.operands:
+                w = o.value
+                if w in seen:
+                    continue
+                seen.add(w)
+                below = self.forms[w]
+                alone = w.type.size == 1 and not w.type.batched
+                whole = o.same and w.type.batched == form.value.type.batched
+                if not alone and not whole:
+                    return False
+                if isinstance(below, Given):
+                    if below.name in self.normal.updated:
+                        return False
+                elif w not in self.stored:
+                    pending.append(w)
+                    continue
+                if not alone:
+                    reads.add(w)
+        return len(reads) <= _READS
+
+    # ------------------------------------------------------------ kernels
+
+    def _write(self, g: Group) -> Draft | None:
+        if not any(v in self.stored for v in g.members):
+            return None
+        slots = _Slots(self)
+        if g.kind == "product":
+            return self._product(g, slots)
+        staged = g.kind in ("batched", "pieces")
+        return self._staged(g, slots) if staged else self._follow(g, slots)
+
+    def _builder(self, g: Group, slots: _Slots, axes: tuple[int, ...],
+                 policy: Callable[[Value, Place], bool]) -> StageBuilder:  # fmt: skip
+        return StageBuilder(self.forms, axes, policy, slots.of, g.layout)
+
+    def _policy(self, g: Group, v: Value, place: Place) -> bool:
+        """Read v? In a group whose members share one index space."""
+        home = self.home.get(v)
+        if home is None:
+            return False
+        if home is not g:
+            return self._from_memory(v)
+        if isinstance(self.forms[v], Point):
+            return False
+        self.stored.add(v)
+        return True
+
+    def _points(self, g: Group, builder: StageBuilder, slots: _Slots) -> list[Value]:
+        """Everything that must be stored and is computed element by element."""
+        results = []
+        for v in g.members:
+            if v in self.stored and isinstance(self.forms[v], Point | Matmul):
+                term = builder.term(v, builder.natural)
+                for home in self._homes_of(v):
+                    builder.write(slots.at(home), v, term, builder.natural)
+                results.append(v)
+        return results
+
+    def _product(self, g: Group, slots: _Slots) -> Draft:
+        form = self.forms[g.members[0]]
+        assert isinstance(form, Matmul)
+        v, lay = form.value, form.layout
+        matrices = []
+        for o, walk in zip(form.operands, (lay.a, lay.b), strict=True):
+            slot = slots.of(o.value)
+            matrices.append(Matrix(slot, walk.row, walk.column, o.offset, walk.loop))
+        builder = self._builder(g, slots, g.shape, partial(self._policy, g))
+        builder.start_with_sum(v)
+        results = self._points(g, builder, slots)
+        stage = builder.stage()
+        reads, writes = _used([stage])
+        values = tuple(builder.values)
+        kernel = Product(
+            label(_important(results)), slots.numbers, values, _span(values),
+            tuple(sorted({m.slot for m in matrices} | reads)), writes,
+            lay.rows, lay.columns, lay.depth, lay.loop, matrices[0], matrices[1],
+            v.type.dtype, stage,
+        )  # fmt: skip
+        return Draft(kernel, slots.homes)
+
+    def _follow(self, g: Group, slots: _Slots) -> Draft:
+        """`each`, `fold`, `over`: one stage of folds, one stage of points, or both."""
+        builder = self._builder(g, slots, g.shape, partial(self._policy, g))
+        results = self._points(g, builder, slots)
+        stages = [builder.stage()] if results else []
+        values = list(builder.values)
+        if g.kind != "each":
+            first = self._builder(g, slots, g.axes, partial(self._policy, g))
+            folds = [v for v in g.members if v in self.stored and isinstance(self.forms[v], Fold)]
+            for v in folds:
+                self._fold(first, v, slots)
+            stages.insert(0, first.stage())
+            values = list(first.values) + folds + values
+            results = folds + results
+        stages_ = simplified(stages, together=True)
+        return self._loops(g, slots, stages_, tuple(values), results)
+
+    def _fold(self, builder: StageBuilder, v: Value, slots: _Slots) -> None:
+        form = self.forms[v]
+        assert isinstance(form, Fold)
+        axes = builder.axes
+        terms = [builder.read_or_compute(o.value, (o.offset, o.strides)) for o in form.operands]
+        value, _ = builder.compute(form.expression, terms, v)
+        slot = slots.at(self._homes_of(v)[0])
+        kept = len(axes) - form.folded
+        example = v.type.size if v.type.batched else 0
+        access = Access(slot, v.type.dtype, contiguous(axes[:kept]), 0, example)
+        builder.folds.append(PlanFold(access, value, form.kind, form.folded, form.batch))
+
+    def _staged(self, g: Group, slots: _Slots) -> Draft:
+        """Stages by level: a value is computed where its operands are first complete."""
+        level = self._levels(g)
+        builders: dict[tuple[int, int, tuple[int, ...]], StageBuilder] = {}
+
+        def at(depth: int, rank: int, axes: tuple[int, ...]) -> StageBuilder:
+            key = (depth, rank, axes)
+            if key not in builders:
+                policy = partial(self._level_policy, g, level, depth)
+                builders[key] = self._builder(g, slots, axes, policy)
+            return builders[key]
+
+        results: list[Value] = []
+        for v in reversed(g.members):
+            if v not in self.stored:
+                continue
+            form, here = self.forms[v], level[v]
+            if isinstance(form, Fold):
+                self._fold(at(here, 1, form.axes), v, slots)
+            elif isinstance(form, Pieces):
+                self._pieces(form, partial(at, here), slots)
+            else:
+                builder = at(here, 1, v.shape)
+                term = builder.term(v, builder.natural)
+                for home in self._homes_of(v):
+                    builder.write(slots.at(home), v, term, builder.natural)
+            results.insert(0, v)
+        order = sorted(builders, key=lambda k: k[:2])
+        stages = simplified([builders[k].stage() for k in order], together=False)
+        computed = [v for k in order for v in builders[k].values]
+        computed += [v for v in results if not isinstance(self.forms[v], Point)]
+        return self._loops(g, slots, stages, tuple(dict.fromkeys(computed)), results)
+
+    def _levels(self, g: Group) -> dict[Value, int]:
+        level: dict[Value, int] = {}
+        for v in g.members:
+            here = 0
+            for o in self.forms[v].operands:  # type: ignore[union-attr]
+                for w in self._within(g, o.value):
+                    behind = not isinstance(self.forms[w], Point)
+                    behind = behind or (w in self.normal.hoisted and not o.same)
+                    here = max(here, level[w] + behind)
+            level[v] = here
+        return level
+
+    def _within(self, g: Group, v: Value) -> list[Value]:
+        """The members of g that v is or, having no home, is computed from."""
+        found, pending, seen = [], [v], {v}
+        while pending:
+            w = pending.pop()
+            home = self.home.get(w)
+            if home is g:
+                found.append(w)
+            if home is not None or g not in self.groups.sources.get(w, ()):
+                continue
+            for o in self.forms[w].operands:  # type: ignore[union-attr]
+                if o.value not in seen:
+                    seen.add(o.value)
+                    pending.append(o.value)
+        return found
+
+    def _level_policy(self, g: Group, level: dict[Value, int], depth: int, v: Value,
+                      place: Place) -> bool:  # fmt: skip
+        home = self.home.get(v)
+        if home is None:
+            return False
+        if home is not g:
+            return self._from_memory(v)
+        if isinstance(self.forms[v], Point):
+            if level[v] >= depth:
+                return False
+            if v not in self.stored and self.normal.cost[v] < EXPENSIVE:
+                return False
+        self.stored.add(v)
+        return True
+
+    def _pieces(self, form: Pieces, at: Callable[[int, tuple[int, ...]], StageBuilder],
+                slots: _Slots) -> None:  # fmt: skip
+        v = form.value
+        slot = slots.at(self._homes_of(v)[0])
+        if not form.covered:
+            zero = at(0, v.shape)
+            zero.write(slot, v, (Literal(0.0), ""), zero.natural)
+        strides = contiguous(v.shape)
+        for o, start, x in zip(form.operands, form.starts, v.args, strict=True):
+            builder = at(1, x.shape)
+            term = builder.read_or_compute(o.value, (o.offset, o.strides))
+            builder.write(slot, v, term, (start, still(strides, x.shape)))
+
+    def _loops(self, g: Group, slots: _Slots, stages: tuple[Stage, ...],
+               values: tuple[Value, ...], results: Sequence[Value]) -> Draft:  # fmt: skip
+        values = tuple(v for v in values if v.args)
+        reads, writes = _used(stages)
+        batched = g.kind == "batched"
+        kernel = Loops(
+            label(_important(results)), slots.numbers, values, _span(values),
+            tuple(sorted(reads)), writes, stages, batched, g.kind == "over",
+        )  # fmt: skip
+        return Draft(kernel, slots.homes)
+
+    def _copy(self, v: Value, home: Home) -> Draft:
+        """A value into a second place."""
+        own = self._homes_of(v)[0]
+        example = v.type.size if v.type.batched else 0
+        axes = (v.type.size,) if v.type.size > 1 else ()
+        source, target = (
+            Access(k, v.type.dtype, contiguous(axes), 0, example) for k in (0, 1)
+        )  # fmt: skip
+        stage = Stage(axes, (source,), (), (Write(target, Element(0)),))
+        name = f"copy of {v.origin.name or home.name}"
+        kernel = Loops(name, (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), v.type.batched)
+        return Draft(kernel, (own, home))
+
+
+class _Slots:
+    """Slot numbers of one kernel, in order of first use."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self.writer = writer
+        self.number: dict[Home, int] = {}
+
+    def of(self, v: Value) -> int:
+        return self.at(self.writer._homes_of(v)[0])
+
+    def at(self, home: Home) -> int:
+        return self.number.setdefault(home, len(self.number))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(range(len(self.number)))
+
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        return tuple(self.number)
+
+
+def _used(stages: Sequence[Stage]) -> tuple[set[int], tuple[int, ...]]:
+    """Slots read, slots written."""
+    reads = {a.slot for s in stages for a in s.reads if a.slot >= 0}
+    writes = {w.access.slot for s in stages for w in s.writes}
+    writes |= {f.access.slot for s in stages for f in s.folds}
+    return reads, tuple(sorted(writes))
+
+
+def _span(values: Sequence[Value]) -> Span | None:
+    return next((v.origin.span for v in values if v.origin.span is not None), None)
+
+
+def _important(results: Sequence[Value]) -> list[Value]:
+    """Named values first: they make the better label."""
+    return sorted(results, key=lambda v: not v.origin.name)

@@ -1,0 +1,388 @@
+"""Normal forms: every value as one of five kinds of work, whatever operation made it.
+
+In: a graph. Out: `Normal`: for each value that computes something its form, with operands as places
+over its own index space; aliases (values that are the same numbers in the same order) resolved; and
+the values that must lie in memory whatever fusion decides. Asks operations for their family only.
+
+* `Given`   a leaf in memory: input, param, state, scalar
+* `Point`   each element from one element of each operand (elementwise, views, draws, constants)
+* `Fold`    a reduction, or a contraction too thin to be a matrix product
+* `Pieces`  operands written side by side (concat, pad)
+* `Matmul`  a matrix product (`products.Layout`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+
+from ..graph import Graph, Output
+from ..scalar import Call, Element, Literal, Position, Scalar
+from ..value import Value
+from .affine import Place, compose, contiguous, digits, repeated, still
+from .products import Layout, Letters, layout, letters_of
+
+# What evaluating a function costs, in additions; the others cost 1.
+COSTS = {
+    "exp": 8, "expm1": 8, "log": 8, "log1p": 8, "tanh": 8, "sigmoid": 8, "erf": 10, "sin": 10,
+    "cos": 10, "pow": 16, "uniform": 20, "normal": 40, "div": 3, "sqrt": 3, "rsqrt": 3,
+    "reciprocal": 3,
+}  # fmt: skip
+EXPENSIVE = 8  # recomputing this much is worse than a load and a store
+HOIST = 6  # computing this much again for every element of something bigger is worse
+LIMIT = 24  # operations that may be computed again in each user; longer chains are stored
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value read at `offset + Σ strides·i` over the indices of its user."""
+
+    value: Value
+    offset: int
+    strides: tuple[int, ...]
+    same: bool  # same element of the same number of elements: flat index = flat index
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    value: Value
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    value: Value
+    operands: tuple[Operand, ...]
+    expression: Scalar
+    cost: int
+    draws: bool = False
+
+    @property
+    def moves_only(self) -> bool:
+        return isinstance(self.expression, Element)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Folds the last `folded` of `axes` (and the batch)."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    expression: Scalar
+    axes: tuple[int, ...]
+    folded: int
+    batch: bool
+    kind: str
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return self.axes[: len(self.axes) - self.folded]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Operand k fills the box of its own shape that starts at flat index `starts[k]`."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    starts: tuple[int, ...]
+    covered: bool  # nothing is left to be zero
+
+
+@dataclass(frozen=True, slots=True)
+class Matmul:
+    value: Value
+    operands: tuple[Operand, ...]  # A, B; places over their own letters
+    layout: Layout
+
+
+Form = Given | Point | Fold | Pieces | Matmul
+
+
+@dataclass
+class Normal:
+    """`forms` in topological order, aliases left out; `rep` gives the value that an alias is."""
+
+    graph: Graph
+    forms: dict[Value, Form] = field(default_factory=dict)
+    rep: dict[Value, Value] = field(default_factory=dict)
+    stored: set[Value] = field(default_factory=set)  # must lie in memory
+    hoisted: set[Value] = field(default_factory=set)  # stored, and read where the user is bigger
+    outputs: list[tuple[Output, Value]] = field(default_factory=list)
+    cost: dict[Value, int] = field(default_factory=dict)  # of an element, from memory
+    given: dict[str, Value] = field(default_factory=dict)
+    updated: set[str] = field(default_factory=set)
+    seeded: bool = False
+
+
+def normalise(graph: Graph) -> Normal:
+    """The normal form of every value of the graph."""
+    n = Normal(graph)
+    rigid: set[Value] = set()
+    n.updated = {str(o.target.attrs["name"]) for o in graph.outputs
+                 if o.kind == "update" and o.target is not None}  # fmt: skip
+    for v in graph.nodes:
+        made = _form(n, v)
+        if isinstance(made, Value):
+            n.rep[v] = made
+            continue
+        n.rep[v] = v
+        n.forms[v] = made
+        _require(n, made, rigid)
+    for o in graph.outputs:
+        value = n.rep[o.value]
+        n.outputs.append((o, value))
+        if not isinstance(n.forms[value], Given):
+            n.stored.add(value)
+    return n
+
+
+def _form(n: Normal, v: Value) -> Form | Value:
+    family = v.op.family
+    if family == "elementwise":
+        return _elementwise(n, v)
+    if family == "leaf":
+        return _leaf(n, v)
+    if family == "view":
+        return _view(n, v)
+    if family == "contraction":
+        return _contraction(n, v)
+    if family == "reduction":
+        return _reduction(n, v)
+    if family == "assemble":
+        return _assemble(n, v)
+    raise TypeError(f"`{v.op.name}` gives initial values only; it cannot be part of a step")
+
+
+def _leaf(n: Normal, v: Value) -> Form | Value:
+    if "name" in v.attrs:
+        name = str(v.attrs["name"])
+        first = n.given.setdefault(name, v)
+        return Given(v, name) if first is v else first
+    if v.is_constant:
+        return Point(v, (), Literal(v.attrs["value"]), 0)
+    return Point(v, (), Call("batch"), 0)
+
+
+def _operand(n: Normal, x: Value, offset: int, strides: tuple[int, ...],
+             shape: tuple[int, ...]) -> Operand:  # fmt: skip
+    value = n.rep[x]
+    same = offset == 0 and strides == contiguous(shape) and value.type.size == prod(shape)
+    return Operand(value, offset, strides, same)
+
+
+def _elementwise(n: Normal, v: Value) -> Form | Value:
+    op = v.op
+    expression: Scalar = op.expression(v, *map(Element, range(len(v.args))))  # type: ignore[attr-defined]
+    used = _used(expression)
+    if isinstance(expression, Element):
+        x = v.args[expression.slot]
+        if x.type.dtype == v.type.dtype and _whole(x, v):
+            return n.rep[x]
+    operands, places = [], {}
+    shape = v.shape
+    for slot in sorted(used):
+        x = v.args[slot]
+        places[slot] = len(operands)
+        operands.append(_operand(n, x, 0, repeated(x.shape, shape), shape))
+    if any(slot != k for slot, k in places.items()):
+        expression = _renumbered(expression, places)
+    draws = _calls(expression, ("uniform", "normal"))
+    n.seeded = n.seeded or draws
+    return Point(v, tuple(operands), expression, _cost(expression), draws)
+
+
+def _view(n: Normal, v: Value) -> Form | Value:
+    offset, strides = v.op.view(v)  # type: ignore[attr-defined]
+    strides = still(tuple(strides), v.shape)
+    (x,) = v.args
+    if offset == 0 and strides == contiguous(v.shape) and _whole(x, v):
+        return n.rep[x]
+    return Point(v, (_operand(n, x, offset, strides, v.shape),), Element(0), 0)
+
+
+def _reduction(n: Normal, v: Value) -> Form | Value:
+    (x,) = v.args
+    gone: tuple[int, ...] = v.attrs["axes"]
+    kept = tuple(k for k in range(len(x.shape)) if k not in gone)
+    batch = bool(v.attrs["batch"])
+    kind = str(v.op.kind)  # type: ignore[attr-defined]
+    folded = tuple(k for k in gone if x.shape[k] != 1)
+    if not batch and not folded and kind != "argmax" and x.type.dtype == v.type.dtype:
+        return n.rep[x]
+    if kind == "argmax" and not folded:
+        folded = gone[:1]  # of one element, at position 0
+    order = (*kept, *folded)
+    axes = tuple(x.shape[k] for k in order)
+    strides = contiguous(x.shape)
+    operand = _operand(n, x, 0, tuple(strides[k] for k in order), axes)
+    return Fold(v, (operand,), Element(0), axes, len(folded), batch, kind)
+
+
+def _assemble(n: Normal, v: Value) -> Form:
+    strides = contiguous(v.shape)
+    operands, starts = [], []
+    for x, start in zip(v.args, v.op.pieces(v), strict=True):  # type: ignore[attr-defined]
+        operands.append(_operand(n, x, 0, contiguous(x.shape), x.shape))
+        starts.append(sum(s * i for s, i in zip(strides, start, strict=True)))
+    covered = sum(x.type.size for x in v.args) == v.type.size
+    return Pieces(v, tuple(operands), tuple(starts), covered)
+
+
+def _contraction(n: Normal, v: Value) -> Form:
+    spec: str = v.op.spec(tuple(a.type for a in v.args), v.attrs)  # type: ignore[attr-defined]
+    x, y = v.args
+    letters = letters_of(spec, x.shape, y.shape)
+    if not letters.is_product:
+        return _thin(n, v, letters)
+    for resolve in (True, False):
+        a, b = (_resolved(n, z) if resolve else _plain(n, z) for z in (x, y))
+        found = layout(
+            letters,
+            a.strides, a.value.type.size if a.value.type.batched else 0,
+            b.strides, b.value.type.size if b.value.type.batched else 0,
+        )  # fmt: skip
+        if found is not None:
+            return Matmul(v, (b, a) if found.swapped else (a, b), found)
+    return _thin(n, v, letters)
+
+
+def _resolved(n: Normal, x: Value) -> Operand:
+    """x through the views on top of it: the first value below that will lie in memory."""
+    value, shape = n.rep[x], x.shape
+    at: Place = (0, contiguous(shape))
+    while True:
+        form = n.forms[value]
+        if not isinstance(form, Point) or not form.moves_only:
+            break
+        (below,) = form.operands
+        if below.value.type.dtype != value.type.dtype or value in n.stored:
+            break
+        deeper = compose(below.offset, below.strides, value.shape, at, shape)
+        if deeper is None:
+            break
+        value, at = below.value, deeper
+    same = at == (0, contiguous(shape)) and value.type.size == prod(shape)
+    return Operand(value, at[0], at[1], same)
+
+
+def _plain(n: Normal, x: Value) -> Operand:
+    return _operand(n, x, 0, contiguous(x.shape), x.shape)
+
+
+def _thin(n: Normal, v: Value, letters: Letters) -> Form:
+    """A contraction as a fold of products (or, with nothing to sum, as a plain product)."""
+    axes, places = letters.space
+    operands = tuple(
+        _operand(n, x, 0, tuple(strides), axes)
+        for x, strides in zip(v.args, places, strict=True)
+    )  # fmt: skip
+    times = Call("mul", Element(0), Element(1))
+    folded = len(axes) - len(letters.kept)
+    if not folded and not letters.over_batch:
+        return Point(v, _over(operands, axes, v.shape), times, 1)
+    return Fold(v, operands, times, axes, folded, letters.over_batch, "sum")
+
+
+def _over(operands: tuple[Operand, ...], axes: tuple[int, ...],
+          shape: tuple[int, ...]) -> tuple[Operand, ...]:  # fmt: skip
+    """Operands over `axes` (sizes of 1 left out) as operands over `shape`."""
+    result = []
+    for o in operands:
+        left = list(o.strides)
+        strides = tuple(left.pop(0) if n != 1 else 0 for n in shape)
+        result.append(Operand(o.value, o.offset, strides, o.same))
+    return tuple(result)
+
+
+def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
+    """What lies in memory because of this form: operands it cannot compute on the way."""
+    v = form.value
+    if isinstance(form, Given):
+        n.cost[v] = 0
+        return
+    if isinstance(form, Matmul):
+        n.cost[v] = 0
+        for o in form.operands:
+            if not isinstance(n.forms[o.value], Given):
+                n.stored.add(o.value)
+        return
+    space = form.axes if isinstance(form, Fold) else v.shape
+    size, batched = prod(space), v.type.batched or (isinstance(form, Fold) and form.batch)
+    total = 0
+    stiff = isinstance(form, Point) and form.draws
+    for o in form.operands:
+        w = o.value
+        below = n.forms[w]
+        if not isinstance(below, Point):
+            continue
+        grows = size >= 2 * w.type.size or batched > w.type.batched
+        if isinstance(form, Pieces):
+            grows = batched > w.type.batched
+        if w not in n.stored:
+            rigidly = w in rigid and not (o.same and w.type.batched == batched)
+            if rigidly or (not o.same and below.operands and not _digits_known(o, w, space)):
+                n.stored.add(w)
+        if grows and n.cost[w] >= HOIST and below.operands:
+            n.stored.add(w)
+            n.hoisted.add(w)
+        if w not in n.stored:
+            total += n.cost[w]
+            stiff = stiff or w in rigid
+    if isinstance(form, Point):
+        n.cost[v] = total + form.cost
+        if stiff:
+            rigid.add(v)
+    else:
+        n.cost[v] = 0
+        if isinstance(form, Pieces):
+            n.stored.add(v)
+
+
+def _digits_known(o: Operand, w: Value, space: tuple[int, ...]) -> bool:
+    return digits(o.offset, o.strides, space, w.shape) is not None
+
+
+def _whole(x: Value, v: Value) -> bool:
+    return x.type.size == v.type.size and x.type.batched == v.type.batched
+
+
+# ---------------------------------------------------------------- expressions
+
+
+def _parts(expression: Scalar) -> Iterable[Scalar]:
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        yield part
+        if isinstance(part, Call):
+            stack.extend(part.arguments)
+
+
+@lru_cache(maxsize=1 << 12)
+def _used(expression: Scalar) -> frozenset[int]:
+    return frozenset(p.slot for p in _parts(expression) if isinstance(p, Element))
+
+
+@lru_cache(maxsize=1 << 12)
+def _cost(expression: Scalar) -> int:
+    return sum(COSTS.get(p.function, 1) for p in _parts(expression) if isinstance(p, Call))
+
+
+@lru_cache(maxsize=1 << 12)
+def _calls(expression: Scalar, functions: tuple[str, ...]) -> bool:
+    return any(isinstance(p, Call) and p.function in functions for p in _parts(expression))
+
+
+def uses_position(expression: Scalar) -> bool:
+    return any(isinstance(p, Position) for p in _parts(expression))
+
+
+def _renumbered(expression: Scalar, places: dict[int, int]) -> Scalar:
+    if isinstance(expression, Element):
+        return Element(places[expression.slot])
+    if isinstance(expression, Call):
+        return Call(expression.function, *(_renumbered(a, places) for a in expression.arguments))
+    return expression

@@ -1,0 +1,273 @@
+"""Scheduling: kernels get an order, barriers, and buffers in one arena.
+
+In: a lowered graph and the largest batch. Out: a `Plan`.
+
+Kernels run in epochs, with a barrier between one and the next: a kernel belongs to the first epoch
+after everything it depends on. It depends on the kernels that write what it reads, and, where it
+updates a parameter or state in place, on all kernels that still read the old value. If those could
+only run after it, the new value goes to a temporary instead and is copied at the end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+from .fuse import Draft, Fused, Home, make_kernels
+from .graph import Graph
+from .memory import Life, aligned, place
+from .plan import HEADER, Access, Buffer, Loops, Plan, Product, Stage, Write
+from .scalar import Element
+from .types import Type
+from .value import Value
+
+_NUMBER = 8  # bytes that each runtime scalar takes
+
+
+def plan(graph: Graph, capacity: int) -> Plan:
+    """The plan of a step: fused, ordered, placed."""
+    fused = make_kernels(graph)
+    order = _Order(list(fused.drafts), fused.normal.updated)
+    return _Arena(graph, fused, order, capacity).plan()
+
+
+# ---------------------------------------------------------------- order
+
+
+@dataclass
+class _Order:
+    """Epochs of kernels. `moved`: names whose update had to go through a temporary."""
+
+    drafts: list[Draft]
+    updated: set[str]
+    epoch: dict[int, int] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+    sequence: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writer: dict[Home, int] = {}
+        self.readers: dict[str, set[int]] = defaultdict(set)
+        for i, d in enumerate(self.drafts):
+            for slot in d.kernel.writes:
+                self.writer[d.homes[slot]] = i
+        for i, d in enumerate(self.drafts):
+            for slot in d.kernel.reads:
+                home = d.homes[slot]
+                if home.kind == "given" and home.name in self.updated:
+                    self.readers[home.name].add(i)
+        self.updates = {h.name: (h, i) for h, i in self.writer.items() if h.kind == "update"}
+        self.users: dict[int, list[int]] = defaultdict(list)  # reads after write
+        self.waits: dict[int, list[tuple[int, str]]] = defaultdict(list)  # writes after read
+        self.needs: dict[int, int] = {}
+        self.stalls: dict[int, int] = {}
+        for i in range(len(self.drafts)):
+            self._enter(i)
+        for name, (home, i) in self.updates.items():
+            if not updates_in_place(self.drafts[i], home):
+                self.moved.add(name)
+                continue
+            for reader in self.readers[name] - {i}:
+                self.waits[reader].append((i, name))
+                self.stalls[i] += 1
+        self._run()
+
+    def _enter(self, i: int) -> None:
+        d = self.drafts[i]
+        before = {self.writer[d.homes[s]] for s in d.kernel.reads if d.homes[s].kind != "given"}
+        before.discard(i)
+        for b in before:
+            self.users[b].append(i)
+        self.needs[i], self.stalls[i] = len(before), 0
+
+    def _run(self) -> None:
+        ready = [i for i in self.needs if not self.needs[i] and not self.stalls[i]]
+        now, count = 0, len(self.drafts)
+        while len(self.epoch) < count:
+            while not ready:
+                ready = self._give_way()
+            for i in sorted(ready):
+                self.epoch[i] = now
+                self.sequence.append(i)
+            ready = self._released(ready)
+            now += 1
+        for name in sorted(self.moved):
+            self._copy_back(name)
+
+    def _released(self, done: list[int]) -> list[int]:
+        ready = []
+        for i in done:
+            for user in self.users[i]:
+                self.needs[user] -= 1
+                if not self.needs[user] and not self.stalls[user]:
+                    ready.append(user)
+            for waiting, name in self.waits[i]:
+                if name in self.moved:
+                    continue
+                self.stalls[waiting] -= 1
+                if not self.needs[waiting] and not self.stalls[waiting]:
+                    ready.append(waiting)
+        return ready
+
+    def _give_way(self) -> list[int]:
+        """Everything waits: the smallest update that holds up its kernel goes to a temporary."""
+        held = [
+            (home.value.type.size, name, i)
+            for name, (home, i) in self.updates.items()
+            if name not in self.moved and i not in self.epoch and not self.needs[i]
+        ]
+        _, name, i = min(held)
+        self.moved.add(name)
+        self.stalls[i] -= sum(
+            1 for r in self.readers[name] if r != i and r not in self.epoch
+        )  # fmt: skip
+        return [] if self.stalls[i] else [i]
+
+    def _copy_back(self, name: str) -> None:
+        """The new value, from its temporary to where it belongs, once the old one is not needed."""
+        home, writer = self.updates[name]
+        v = home.value
+        axes = (v.type.size,) if v.type.size > 1 else ()
+        strides = (1,) * len(axes)
+        read, write = (Access(k, v.type.dtype, strides) for k in (0, 1))
+        stage = Stage(axes, (read,), (), (Write(write, Element(0)),))
+        kernel = Loops(f"new {name}", (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), False)
+        i = len(self.drafts)
+        self.drafts.append(Draft(kernel, (home, Home("back", name, v))))
+        before = {writer, *self.readers[name]}
+        self.epoch[i] = 1 + max(self.epoch[b] for b in before)
+        self.sequence.append(i)
+
+
+def updates_in_place(draft: Draft, home: Home) -> bool:
+    """Whether a kernel may write the new value over the old: it reads none but the same element."""
+    kernel = draft.kernel
+    old = {s for s in kernel.reads if draft.homes[s].kind == "given"
+           and draft.homes[s].name == home.name}  # fmt: skip
+    if not old:
+        return True
+    new = next(s for s in kernel.writes if draft.homes[s] == home)
+    if isinstance(kernel, Product):
+        if kernel.a.slot in old or kernel.b.slot in old:
+            return False
+        stages: tuple[Stage, ...] = (kernel.epilogue,)
+    else:
+        stages = kernel.stages
+    for stage in stages:
+        reads = {_element(a) for a in stage.reads if a.slot in old}
+        written = {_element(w.access) for w in stage.writes if w.access.slot == new}
+        if reads and reads != written:
+            return False
+        if any(f.access.slot == new for f in stage.folds):
+            return False
+    return True
+
+
+def _element(a: Access) -> tuple[object, ...]:
+    return a.offset, a.strides, a.example
+
+
+# ---------------------------------------------------------------- memory
+
+
+class _Arena:
+    """Buffers of all homes, and the plan that refers to them."""
+
+    def __init__(self, graph: Graph, fused: Fused, order: _Order, capacity: int) -> None:
+        self.graph, self.fused, self.order, self.capacity = graph, fused, order, capacity
+        self.buffers: list[Buffer] = []
+        self.index: dict[Home, int] = {}
+        self.leaf: dict[str, int] = {}
+        self.end = HEADER
+
+    def plan(self) -> Plan:
+        self._leaves()
+        self._outputs()
+        self._temporaries()
+        order = self.order
+        order.sequence.sort(key=lambda i: (order.epoch[i], i))
+        kernels, barriers, last = [], [], -1
+        for i in order.sequence:
+            d = order.drafts[i]
+            kernels.append(replace(d.kernel, slots=tuple(map(self._buffer, d.homes))))
+            barriers.append(bool(kernels[:-1]) and order.epoch[i] != last)
+            last = order.epoch[i]
+        recorded, outputs = self._results()
+        return Plan(
+            self.graph.name, tuple(kernels), tuple(barriers), tuple(self.buffers),
+            aligned(self.end), self.capacity, recorded, outputs, self.fused.normal.seeded,
+        )  # fmt: skip
+
+    def _add(self, name: str, kind: str, type: Type, transposed: bool = False) -> int:
+        buffer = Buffer(name, kind, type, self.end, transposed)
+        self.buffers.append(buffer)
+        size = buffer.nbytes(self.capacity)
+        self.end += _NUMBER if kind == "scalar" and type.size == 1 else aligned(size)
+        return len(self.buffers) - 1
+
+    def _leaves(self) -> None:
+        """Scalars, then params and states side by side (one copy saves them all), then inputs."""
+        known: dict[str, tuple[str, Value]] = {
+            leaf.name: (leaf.kind, leaf.value) for leaf in self.graph.leaves.values()
+        }
+        for name, v in self.fused.normal.given.items():
+            known[name] = (v.op.name, v)
+        for kinds in (("scalar",), ("param",), ("state",), ("input",)):
+            for name, (kind, v) in known.items():
+                if kind in kinds:
+                    transposed = bool(v.attrs.get("transposed", False))
+                    self.leaf[name] = self._add(name, kind, v.type, transposed)
+            self.end = aligned(self.end)
+
+    def _outputs(self) -> None:
+        taken = set(self.leaf)
+        for _, home in self.fused.results:
+            if home.kind != "output" or home in self.index:
+                continue
+            name, k = home.name, 2
+            while name in taken:
+                name, k = f"{home.name}:{k}", k + 1
+            taken.add(name)
+            self.index[home] = self._add(name, "output", home.value.type)
+
+    def _temporaries(self) -> None:
+        born: dict[Home, int] = {}
+        dies: dict[Home, int] = {}
+        for i in self.order.sequence:
+            d, now = self.order.drafts[i], self.order.epoch[i]
+            for home in d.homes:
+                if self._is_temporary(home):
+                    born[home] = min(born.get(home, now), now)
+                    dies[home] = max(dies.get(home, now), now)
+        homes = list(born)
+        types = [h.value.type for h in homes]
+        buffers = [Buffer("", "temp", t, 0) for t in types]
+        lives = [Life(max(b.nbytes(self.capacity), 1), born[h], dies[h])
+                 for b, h in zip(buffers, homes, strict=True)]  # fmt: skip
+        offsets, size = place(lives)
+        start = aligned(self.end)
+        for home, b, offset in zip(homes, buffers, offsets, strict=True):
+            self.index[home] = len(self.buffers)
+            self.buffers.append(replace(b, offset=start + offset, name=home.value.origin.name))
+        self.end = start + size
+
+    def _is_temporary(self, home: Home) -> bool:
+        return home.kind == "temp" or (home.kind == "update" and home.name in self.order.moved)
+
+    def _buffer(self, home: Home) -> int:
+        if home.kind in ("given", "back"):
+            return self.leaf[home.name]
+        if home.kind == "update" and home.name not in self.order.moved:
+            return self.leaf[home.name]
+        return self.index[home]
+
+    def _results(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Scalars to record at every step, and everything else that can be read."""
+        recorded, outputs = {}, {}
+        for o, home in self.fused.results:
+            if o.kind == "update":
+                continue
+            type = home.value.type
+            number = type.size == 1 and not type.batched
+            where = recorded if o.kind in ("loss", "metric") and number else outputs
+            where[o.name] = self._buffer(home)
+        return recorded, outputs
