@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from .types import DTYPES, ShapeError
 
 Words = NDArray[np.uint32]
-_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
-_PARITY = 0x1BD11BDA
+ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
 
 
 def threefry2x32(key: tuple[int, int], x0: Words, x1: Words) -> tuple[Words, Words]:
     """Encrypt the counters (x0, x1) under `key`."""
-    keys = [np.uint32(k & _MASK) for k in (*key, key[0] ^ key[1] ^ _PARITY)]
+    keys = [np.uint32(k & _MASK) for k in (*key, key[0] ^ key[1] ^ PARITY)]
     with np.errstate(over="ignore"):
         a, b = x0 + keys[0], x1 + keys[1]
         for r in range(20):
-            turn = np.uint32(_ROTATIONS[r % 8])
+            turn = np.uint32(ROTATIONS[r % 8])
             a = a + b
             b = (b << turn) | (b >> np.uint32(32 - turn))
             b = b ^ a
@@ -71,7 +71,7 @@ def orthogonal(
 ) -> NDArray[Any]:
     """Uniform over orthogonal matrices: QR of normals, with the signs of R moved into Q."""
     if len(shape) != 2:
-        raise ShapeError(f"`orthogonal` makes matrices, not {list(shape)}", code="E317")
+        raise ShapeError(f"`orthogonal` makes matrices, not {list(shape)}", code="E327")
     rows, columns = shape
     tall = (max(shape), min(shape))
     q, r = np.linalg.qr(normal(tall, stream, "f64", seed, step))

@@ -1,0 +1,80 @@
+"""CUDA: the kernels of a plan as text, and the list of what to launch.
+
+In: a `Plan`. Out: a `CudaProgram`: one text per different kernel, the launches in order, and the table
+of slots' places that kernels read. Loading, compiling and launching is the affair of `runtime/cuda`;
+nothing here needs Numba. What a kernel looks like is told in `cuda_kernel`; docs/cuda.md shows one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..plan import ALIGN, AnyKernel, Buffer, Loops, Plan
+from .cuda_kernel import CudaKernel, Tuning
+from .cuda_loops import emit_loops
+from .cuda_product import emit_product
+
+
+@dataclass(frozen=True, slots=True)
+class CudaLaunch:
+    """One entry of the launch list: kernel number `kernel`, its slots' row at `table[at]`."""
+
+    kernel: int
+    at: int
+    label: str
+
+
+@dataclass(frozen=True)
+class CudaProgram:
+    """A plan for the device. `memory`: bytes of the arena, scratch of every worker included."""
+
+    kernels: tuple[CudaKernel, ...]
+    launches: tuple[CudaLaunch, ...]
+    table: tuple[int, ...]
+    memory: int
+
+
+def emit_kernel(kernel: AnyKernel, capacity: int, tuning: Tuning | None = None) -> CudaKernel:
+    """The text of one kernel."""
+    tuning = tuning or Tuning()
+    if isinstance(kernel, Loops):
+        return emit_loops(kernel, capacity, tuning)
+    return emit_product(kernel, capacity, tuning)
+
+
+def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:
+    """All kernels of a plan, each different one once."""
+    numbers: dict[tuple[object, ...], int] = {}
+    kernels: list[CudaKernel] = []
+    launches: list[CudaLaunch] = []
+    table: list[int] = []
+    scratch, memory = _scratch(plan), _aligned(plan.arena)
+    for kernel in plan.kernels:
+        if kernel.key not in numbers:
+            numbers[kernel.key] = len(kernels)
+            kernels.append(emit_kernel(kernel, plan.capacity, tuning))
+        number = numbers[kernel.key]
+        launches.append(CudaLaunch(number, len(table), kernel.label))
+        buffers = [plan.buffers[i] for i in kernel.slots]
+        offsets, apart = _places(buffers, scratch, _aligned(plan.arena))
+        table += [*offsets, *apart]
+        if any(apart):
+            workers = kernels[number].launch.workers(plan.capacity)
+            memory = max(memory, _aligned(plan.arena) + workers * scratch)
+    return CudaProgram(tuple(kernels), tuple(launches), tuple(table), memory)
+
+
+def _scratch(plan: Plan) -> int:
+    """Bytes of scratch that one worker needs."""
+    ends = (b.offset + b.nbytes(1) for b in plan.buffers if b.kind == "scratch")
+    return _aligned(max(ends, default=0))
+
+
+def _places(buffers: list[Buffer], scratch: int, arena: int) -> tuple[list[int], list[int]]:
+    """(byte offset, bytes from worker to worker) of each slot. Scratch lies behind the arena."""
+    offsets = [b.offset + (arena if b.kind == "scratch" else 0) for b in buffers]
+    return offsets, [scratch if b.kind == "scratch" else 0 for b in buffers]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN

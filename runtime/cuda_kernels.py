@@ -1,0 +1,45 @@
+"""What the CUDA device runs around a plan's kernels: bring the batch, set the scalars, keep the results.
+
+Imported only when CUDA is used (it imports Numba's). Views are one-dimensional arrays over the arena;
+places are in elements. The scalars are converted to the element type of their view by the store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import cuda
+
+
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def gather(source: Any, rows: Any, first: int, batch: int, size: int, target: Any, at: int) -> None:
+    """target[at + e·size + k] = source[rows[first + e]·size + k]."""
+    for i in range(cuda.grid(1), batch * size, cuda.gridsize(1)):
+        e = i // size
+        target[at + i] = source[rows[first + e] * size + (i - e * size)]
+
+
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def begin(header: Any, seed: int, step: int) -> None:
+    """The header of the arena: seed, step, first example."""
+    header[0] = seed
+    header[1] = step
+    header[2] = 0
+
+
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def put(numbers: Any, index: int, target: Any, at: int) -> None:
+    """One scalar of this step."""
+    target[at] = numbers[index]
+
+
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def keep(source: Any, at: int, records: Any, index: int) -> None:
+    """One recorded number of this step."""
+    records[index] = source[at]
+
+
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def set_number(target: Any, at: int, number: float) -> None:
+    """A scalar that comes from the host."""
+    target[at] = number

@@ -1,0 +1,165 @@
+"""Kernels compile to PTX without a GPU; where CUDA cannot run, a diagnostic says why."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cuda_plans import (
+    SIMULATOR,
+    Arena,
+    affine_epilogue,
+    elementwise,
+    loops,
+    plain_epilogue,
+    product,
+    softmax_loops,
+    whole,
+)
+
+from chainrule.compiler.emit.cuda import emit
+from chainrule.compiler.plan import Access, Extent, Fold, Matrix, Plan, Stage
+from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
+from chainrule.dsl.diagnostics import Failure
+from chainrule.runtime import cuda_toolkit
+from chainrule.runtime.cuda import CudaDevice
+from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
+
+TARGETS = [(8, 0), (9, 0)]
+pytestmark = pytest.mark.skipif(SIMULATOR, reason="the simulator compiles nothing")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
+
+
+def several(dtype: str = "f32") -> Plan:
+    """A kernel of every form."""
+    arena = Arena(64)
+    for name, shape, batched in (("x", (784,), True), ("W", (10, 784), False), ("b", (10,), False)):
+        arena.add(name, shape, "input" if batched else "param", dtype, batched=batched)
+    arena.add("y", (10,), "output", dtype, batched=True)
+    arena.add("p", (10,), "output", dtype, batched=True)
+    arena.add("s", (), "scratch", dtype)
+    arena.add("wide", (784,), "output", dtype, batched=True)
+    arena.add("total", (784,), "output", dtype)
+    arena.add("best", (), "output", "i32", batched=True)
+    arena.add("dW", (10, 784), "output", dtype)
+    bias, write = Access(2, dtype, (0, 1)), Access(3, dtype, (10, 1))
+    m = Extent(1, True)
+    over = Fold(whole(1, (784,), dtype, batched=False), Element(0), "sum", 0, True)
+    best = Fold(Access(1, "i32", (), 0, 1), Element(0), "argmax", 1)
+    return arena.plan(
+        product((0, 1, 2, 3), (m, Extent(10), Extent(784)), Matrix(0, 784, 1), Matrix(1, 1, 784),
+                affine_epilogue(bias, write, dtype), dtype=dtype),
+        product((0, 3, 9), (Extent(10), Extent(784), m), Matrix(1, 1, 10), Matrix(0, 784, 1),
+                plain_epilogue(Access(2, dtype, (784, 1)), dtype), dtype=dtype),
+        _slots(softmax_loops(10, dtype), (3, 5, 4, 5)),
+        _slots(softmax_loops(784, dtype), (0, 5, 6, 5)),
+        loops((0, 7), Stage((784,), (whole(0, (784,), dtype),), (), (), (over,)), batched=False,
+              over=True),
+        loops((3, 8), Stage((10,), (whole(0, (10,), dtype),), (), (), (best,))),
+    )  # fmt: skip
+
+
+def _slots(kernel: object, slots: tuple[int, ...]) -> object:
+    from dataclasses import replace
+
+    return replace(kernel, slots=slots)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("cc", TARGETS)
+def test_every_form_compiles_to_ptx(cc: tuple[int, int]) -> None:
+    texts = compile_ptx(several(), cc)
+    assert sorted({n.partition("_")[0] for n in texts}) == ["alone", "product", "results", "together"]
+    for ptx in texts.values():
+        assert f".target sm_{cc[0]}{cc[1]}" in ptx and ".entry" in ptx
+        assert not re.search(r"\.f64", ptx), "f32 arithmetic must not widen"
+
+
+def test_doubles_compile_too() -> None:
+    assert all(".f64" in ptx for ptx in compile_ptx(several("f64"), (9, 0)).values())
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i32"])
+def test_every_scalar_function_compiles(dtype: str) -> None:
+    arena = Arena(8)
+    for k in range(3):
+        arena.add(f"x{k}", (5,), "input", dtype, batched=True)
+    arena.add("y", (5,), "output", dtype, batched=True)
+    calls = []
+    only_real = {"exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin",
+                 "cos", "floor", "reciprocal", "pow", "uniform", "normal"}  # fmt: skip
+    for name, count in FUNCTIONS.items():
+        if dtype == "i32" and name in only_real:
+            continue
+        draw = name in ("uniform", "normal")
+        arguments = (Literal(1.0), Position(-1)) if draw else map(Element, range(count))
+        result = name if name in ("f32", "f64", "i32", "bool") else dtype
+        calls.append((Call(name, *arguments), result))
+    reads = tuple(whole(k, (5,), dtype) for k in range(3))
+    kernels = [
+        elementwise((0, 1, 2, 3), (5,), reads, whole(3, (5,), dtype), call, (Call(dtype, Element(0)), dtype))
+        for call in calls
+    ]
+    assert len(compile_ptx(arena.plan(*kernels), (8, 0))) == len(calls)
+
+
+def test_export_writes_text_ptx_and_the_launch_list(tmp_path: Path) -> None:
+    plan = several()
+    files = export(plan, tmp_path / "out", ((9, 0),))
+    facts = json.loads((tmp_path / "out" / "launches.json").read_text())
+    assert all(f.is_file() for f in files)
+    assert len(facts["launches"]) == len(plan.kernels)
+    assert {f.suffix for f in files} == {".py", ".ptx", ".json"}
+    assert facts["memory"] == emit(plan).memory
+
+
+def test_a_damaged_file_in_the_cache_is_written_again(tmp_path: Path) -> None:
+    kernel = emit(several()).kernels[0]
+    path = write_module(kernel, tmp_path)
+    path.write_text("raise SystemExit", encoding="utf-8")
+    assert write_module(kernel, tmp_path).read_text(encoding="utf-8") == kernel.source
+
+
+def failure() -> str:
+    with pytest.raises(Failure) as caught:
+        CudaDevice().load(several())
+    return str(caught.value)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    text = failure()
+    assert "E520" in text and "numba-cuda" in text
+    assert "chainrule[cuda]" in text and "--device cpu" in text
+
+
+def test_a_missing_driver_and_a_missing_gpu_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = cuda_toolkit.toolkit()
+    monkeypatch.setattr(cuda, "is_available", lambda: False)
+    text = failure()
+    assert "E521" in text and "driver" in text and "--device cpu" in text
+    monkeypatch.setattr(cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda, "gpus", [])
+    text = failure()
+    assert "E521" in text and "finds no GPU" in text
+
+
+def test_too_little_memory_is_refused_with_both_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_toolkit, "free_memory", lambda cuda: 2.0**20)
+    with pytest.raises(Failure) as caught:
+        cuda_toolkit.check_memory(None, 3 * 2**20, "`digits` with 64 examples")
+    text = str(caught.value)
+    assert "E522" in text and "3.0 MiB" in text and "1.0 MiB" in text
+
+
+def test_importing_the_device_does_not_import_numba() -> None:
+    code = "import sys, chainrule.runtime.cuda; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
