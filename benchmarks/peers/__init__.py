@@ -1,0 +1,1 @@
+"""The same training step in each framework. A peer is `make(row) -> run`, and `run(steps)` trains."""
