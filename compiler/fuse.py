@@ -19,7 +19,7 @@ from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
-from .kernels.normal import EXPENSIVE, Fold, Given, Matmul, Normal, Pieces, Point, normalise
+from .kernels.normal import EXPENSIVE, Fold, Given, Matmul, Normal, Operand, Pieces, Point, normalise
 from .kernels.stages import StageBuilder, simplified
 from .plan import Access, AnyKernel, Loops, Matrix, Product, Stage, Write
 from .plan import Fold as PlanFold
@@ -125,7 +125,7 @@ class _Writer:
         homes = self.homes.get(v)
         if homes is None:
             form = self.forms[v]
-            home = (Home("given", form.name, v) if isinstance(form, Given) else Home("temp", "", v))
+            home = Home("given", form.name, v) if isinstance(form, Given) else Home("temp", "", v)
             homes = self.homes[v] = [home]
         return homes
 
@@ -314,27 +314,29 @@ class _Writer:
         for v in g.members:
             here = 0
             for o in self.forms[v].operands:  # type: ignore[union-attr]
-                for w in self._within(g, o.value):
+                for w, same in self._within(g, o):
                     behind = not isinstance(self.forms[w], Point)
-                    behind = behind or (w in self.normal.hoisted and not o.same)
+                    behind = behind or (w in self.normal.hoisted and not same)
                     here = max(here, level[w] + behind)
             level[v] = here
         return level
 
-    def _within(self, g: Group, v: Value) -> list[Value]:
-        """The members of g that v is or, having no home, is computed from."""
-        found, pending, seen = [], [v], {v}
+    def _within(self, g: Group, o: Operand) -> list[tuple[Value, bool]]:
+        """The members of g that an operand is or, having no home, is computed from, and whether
+        element for element."""
+        found, pending, seen = [], [(o.value, o.same)], {(o.value, o.same)}
         while pending:
-            w = pending.pop()
+            w, same = pending.pop()
             home = self.home.get(w)
             if home is g:
-                found.append(w)
+                found.append((w, same))
             if home is not None or g not in self.groups.sources.get(w, ()):
                 continue
-            for o in self.forms[w].operands:  # type: ignore[union-attr]
-                if o.value not in seen:
-                    seen.add(o.value)
-                    pending.append(o.value)
+            for below in self.forms[w].operands:  # type: ignore[union-attr]
+                step = (below.value, same and below.same)
+                if step not in seen:
+                    seen.add(step)
+                    pending.append(step)
         return found
 
     def _level_policy(self, g: Group, level: dict[Value, int], depth: int, v: Value,

@@ -18,7 +18,6 @@ from ..compiler import random
 from ..compiler.plan import (
     Access,
     AnyKernel,
-    Extent,
     Fold,
     Matrix,
     Plan,
@@ -205,10 +204,6 @@ def _places(a: Access, space: tuple[int, ...]) -> NDArray[np.int64]:
         shape[k] = n
         total = total + (np.arange(n, dtype=np.int64) * s).reshape(shape)
     return total
-
-
-def extent(e: Extent, batch: int) -> int:
-    return e.at(batch)
 
 
 def run_plan(plan: Plan, given: Mapping[str, Array | float], *, batch: int = 1, seed: int = 0,

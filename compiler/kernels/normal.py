@@ -109,7 +109,7 @@ class Normal:
     forms: dict[Value, Form] = field(default_factory=dict)
     rep: dict[Value, Value] = field(default_factory=dict)
     stored: set[Value] = field(default_factory=set)  # must lie in memory
-    hoisted: set[Value] = field(default_factory=set)  # stored, and read where the user is bigger
+    hoisted: set[Value] = field(default_factory=set)  # stored, and read by users of other shapes
     outputs: list[tuple[Output, Value]] = field(default_factory=list)
     cost: dict[Value, int] = field(default_factory=dict)  # of an element, from memory
     given: dict[str, Value] = field(default_factory=dict)
@@ -325,6 +325,7 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
             rigidly = w in rigid and not (o.same and w.type.batched == batched)
             if rigidly or (not o.same and below.operands and not _digits_known(o, w, space)):
                 n.stored.add(w)
+                n.hoisted.add(w)
         if grows and n.cost[w] >= HOIST and below.operands:
             n.stored.add(w)
             n.hoisted.add(w)

@@ -1,0 +1,71 @@
+"""What a plan costs: bytes by kind of buffer, and work and traffic of every kernel.
+
+In: a `Plan` (and a batch). Out: numbers for `summary`, for the refusal of plans that do not fit,
+and for profiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from .plan import AnyKernel, Loops, Plan, Product
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes by kind of buffer; `arena` is what is allocated, `unshared` what temporaries would take
+    if none shared its place with another."""
+
+    kinds: dict[str, int]
+    arena: int
+    unshared: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Operations, and bytes read and written if each number is moved once."""
+
+    flops: int
+    nbytes: int
+
+
+def memory_report(plan: Plan) -> Memory:
+    """The memory of a plan at its capacity."""
+    kinds: dict[str, int] = {}
+    for b in plan.buffers:
+        kinds[b.kind] = kinds.get(b.kind, 0) + b.nbytes(plan.capacity)
+    unshared = kinds.get("temp", 0)
+    temps = [b for b in plan.buffers if b.kind == "temp"]
+    if temps:
+        start = min(b.offset for b in temps)
+        kinds["temp"] = max(b.offset + b.nbytes(plan.capacity) for b in temps) - start
+    return Memory(kinds, plan.arena, unshared)
+
+
+def kernel_cost(plan: Plan, kernel: AnyKernel, batch: int) -> Cost:
+    """Work and traffic of one kernel for a batch."""
+    slots = {kernel.slots[s] for s in (*kernel.reads, *kernel.writes)}
+    nbytes = sum(plan.buffers[i].nbytes(batch) for i in slots)
+    return Cost(_flops(kernel, batch), nbytes)
+
+
+def plan_cost(plan: Plan, batch: int) -> Cost:
+    """Work and traffic of the whole step."""
+    costs = [kernel_cost(plan, k, batch) for k in plan.kernels]
+    return Cost(sum(c.flops for c in costs), sum(c.nbytes for c in costs))
+
+
+def _flops(kernel: AnyKernel, batch: int) -> int:
+    if isinstance(kernel, Product):
+        rows, columns, depth, loop = (
+            e.at(batch) for e in (kernel.rows, kernel.columns, kernel.depth, kernel.loop)
+        )  # fmt: skip
+        elements = rows * columns * loop
+        return elements * (2 * depth + len(kernel.epilogue.lets))
+    assert isinstance(kernel, Loops)
+    total = 0
+    for k, stage in enumerate(kernel.stages):
+        examples = batch if kernel.batched or (kernel.over_batch and k == 0) else 1
+        total += examples * prod(stage.axes) * (len(stage.lets) + len(stage.folds))
+    return total
