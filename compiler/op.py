@@ -198,7 +198,8 @@ class Reduction(Op, abstract=True):
         over = attrs.get("over")
         axis = attrs.get("axis")
         if over is not None and axis is not None:
-            raise ShapeError("give `axis` or `over`, not both", code="E304")
+            raise ShapeError("give `axis` or `over`, not both", code="E304",
+                             help="`over = (batch, 0)` reduces over the batch and axis 0")  # fmt: skip
         chosen = over if over is not None else axis
         if chosen is None:
             items: tuple[Any, ...] = tuple(range(rank))
@@ -212,7 +213,7 @@ class Reduction(Op, abstract=True):
         (x,) = types
         if attrs["batch"] and not x.batched:
             raise ShapeError("there is no batch to reduce over: the value is not per example",
-                             code="E305", operand=0)  # fmt: skip
+                             code="E305", operand=0, help="leave out `batch`")  # fmt: skip
         axes, keep = attrs["axes"], attrs["keep"]
         kept = [1 if k in axes else n for k, n in enumerate(x.shape) if keep or k not in axes]
         batched = x.batched and not attrs["batch"]

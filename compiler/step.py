@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ..dsl import syntax as s
-from ..dsl.diagnostics import Label, did_you_mean, fail
+from ..dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ..dsl.source import Span
 from .autodiff import gradient
 from .elaborate.expressions import describe, evaluate, operand
 from .elaborate.initial import initial_value
 from .elaborate.instances import bind_settings
 from .elaborate.module import Module, library_block, library_names
-from .elaborate.scope import Collected, Meaning, Scope
+from .elaborate.scope import Collected, Meaning, Scope, written_at
 from .graph import Graph, Leaf, Output, leaf
 from .op import apply, constant
 from .types import Type
@@ -118,12 +118,7 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     loss = _loss(graph, minimize, module)
     params = trainable(graph, minimize.over)
     if not params:
-        raise fail(
-            "E262",
-            f"there is nothing to learn: no parameter matches {', '.join(minimize.over)}",
-            loss.span,
-            help="name a layer of the net, as in `minimize loss over encoder`",
-        )
+        raise _nothing_to_learn(graph, minimize)
     gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
     optimizers = _Optimizers(graph, module, minimize)
     updates: list[Output] = []
@@ -132,6 +127,26 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     kept = [o for o in means(graph).outputs if o.kind in ("loss", "metric", "update")]
     leaves = {**graph.leaves, **optimizers.leaves}
     return replace(graph, outputs=(*kept, *updates), leaves=leaves, training=True)
+
+
+def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
+    """E262: nothing is declared, nothing matches, or all that matches is frozen."""
+    shown = ", ".join(f"`{w}`" for w in minimize.over if w != "*")
+    frozen = [p for p in graph.params if any(_matches(p.name, w) for w in minimize.over)]
+    layers = sorted({p.name.partition(".")[0] for p in graph.params if not p.frozen})
+    if frozen:
+        message = "there is nothing to learn: every parameter" + (f" of {shown}" if shown else "")
+        message += " is frozen"
+        labels = tuple(Label(p.span, f"`{p.name}` is frozen here") for p in frozen[:1] if p.span)
+        advice = "remove `frozen` from a parameter"
+    elif not graph.params:
+        message, labels = f"there is nothing to learn: `{graph.name}` has no parameters", ()
+        advice = "add a layer with weights: `x -> dense(10)`"
+    else:
+        message, labels = f"there is nothing to learn: no parameter belongs to {shown}", ()
+        near = did_you_mean(minimize.over[0], layers)
+        advice = near or f"the layers with parameters are {', '.join(f'`{n}`' for n in layers)}"
+    return fail("E262", message, minimize.span, labels=labels, help=advice)
 
 
 def _loss(graph: Graph, minimize: Minimize, module: Module) -> Output:
@@ -158,9 +173,10 @@ def _loss(graph: Graph, minimize: Minimize, module: Module) -> Output:
     known = [o.name for o in losses]
     raise fail(
         "E261",
-        f"there is no loss `{name}`; the net has {', '.join(known)}",
+        f"there is no loss `{name}`",
         minimize.span,
-        help=did_you_mean(name or "", known),
+        labels=tuple(Label(o.span, f"this one is called `{o.name}`") for o in losses if o.span),
+        help=did_you_mean(name or "", known) or f"the net has {', '.join(known)}",
     )
 
 
@@ -236,7 +252,11 @@ class _Optimizers:
             outputs.append(self._update(statement, scope, param))
         else:
             raise fail(
-                "E263", "an optimizer is made of `state`, `update` and equations", statement.span
+                "E263",
+                "an optimizer is made of `state`, `update` and equations",
+                statement.span,
+                labels=(Label(declared.name.span, "this optimizer"),),
+                help="write `update param = param - lr * grad`, and `state v = 0` for what it keeps",
             )
 
     def _update(self, statement: s.Update, scope: Scope, param: Leaf) -> Output:
@@ -248,7 +268,8 @@ class _Optimizers:
                 "E245",
                 f"`{word}` is neither `param` nor a state of this optimizer",
                 statement.name.span,
-                help=did_you_mean(word, ["param", *scope.names]),
+                help=did_you_mean(word, ["param", *scope.names])
+                or f"declare it above: `state {word} = 0`",
             )
         value = operand(evaluate(statement.value, scope), statement.value.span, scope)
         if not isinstance(value, Value):
@@ -257,7 +278,13 @@ class _Optimizers:
             value = apply("broadcast", value, shape=target.shape, batch=False)
         if value.shape != target.shape or value.type.batched:
             raise fail(
-                "E312", f"`{word}` is {target.type}, its update {value.type}", statement.value.span
+                "E312",
+                f"`{word}` is {target.type}, its update {value.type}",
+                statement.value.span,
+                labels=(Label(param.span, f"for the parameter `{param.name}`"),)
+                if param.span
+                else (),
+                help="an update has the shape of its parameter: compute element by element",
             )
         if word != "param":
             scope.names[word] = value  # equations below use the new value, as the textbook does
@@ -290,8 +317,9 @@ class _Optimizers:
             raise fail(
                 "E264",
                 f"no optimizer is given for `{param.name}`",
-                param.span,
-                help="add `optimizer adam()` to train",
+                self.minimize.span,
+                labels=(Label(param.span, "this parameter"),) if param.span else (),
+                help="add a line without `for`: `optimizer adam(lr = 1e-3)`",
             )
         return chosen[-1]
 
@@ -314,7 +342,12 @@ def resolve_optimizer(
     """An optimizer and its settings from `adam(lr = 1e-3)`. Raises Failure E264, E233, E265."""
     function = e.function if isinstance(e, s.Call) else e
     if not isinstance(function, s.Name):
-        raise fail("E264", "an optimizer is a name with settings: `adam(lr = 1e-3)`", e.span)
+        raise fail(
+            "E264",
+            "an optimizer is a name with settings",
+            e.span,
+            help="write `optimizer adam(lr = 1e-3)`",
+        )
     declared = module.optimizer(function.id)
     if declared is None:
         known = [
@@ -337,8 +370,9 @@ def resolve_optimizer(
             raise fail(
                 "E265",
                 f"`{key}` of `{function.id}` is a number, got {describe(value)}",
-                e.span,
+                written_at(named, key, e.span),
                 labels=(Label(declared.name.span, "declared here"),),
+                help=f"write `{function.id}({key} = 0.01)`",
             )
     library = function.id not in module.optimizers
     return declared, settings, library
@@ -368,17 +402,19 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
             raise fail(
                 "E264",
                 f"`train {train.name.id}` names no optimizer",
-                train.span,
+                train.name.span,
                 help="add a line `optimizer adam(lr = 1e-3)`",
             )
-        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled, span=train.span), 1),)
+        place = train.name.span
+        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled, span=place), 1),)
     steps = []
     for m in asked:
         own = (*rules, Rule(m.optimizer)) if m.optimizer is not None else tuple(rules)
         over = tuple(e.span.text for e in m.over) or ("*",)
         turns = _turns(m)
         loss = m.loss.id if m.loss else None
-        steps.append((Minimize(own, loss, over, clip, scheduled, m.span), turns))
+        place = m.loss.span if m.loss else m.span
+        steps.append((Minimize(own, loss, over, clip, scheduled, place), turns))
     return tuple(steps)
 
 
@@ -387,7 +423,12 @@ def _turns(m: s.Minimize) -> int:
         return 1
     value = m.turns.value if isinstance(m.turns, s.Number) else None
     if not isinstance(value, int) or value < 1:
-        raise fail("E266", "`repeat` takes a whole number from 1", m.turns.span)
+        raise fail(
+            "E266",
+            "`repeat` takes a whole number from 1",
+            m.turns.span,
+            help="write `repeat 5 minimize …`",
+        )
     return value
 
 

@@ -103,6 +103,10 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def axis_index(axis: int, rank: int) -> int:
     """A possibly negative axis as 0…rank−1. Raises ShapeError."""
     if not -rank <= axis < rank:
-        raise ShapeError(f"axis {axis} does not exist in a value of {rank} axes", code="E303",
-                         help=f"axes count from 0 to {rank - 1}; -1 is the last" if rank else "")
+        if rank > 1:
+            advice = f"axes count from 0 to {rank - 1}; -1 is the last"
+        else:
+            advice = "its only axis is 0" if rank else "a scalar has no axes"
+        raise ShapeError(f"axis {axis} does not exist in a value of {rank} ax{'ei'[rank == 1]}s",
+                         code="E303", help=advice)  # fmt: skip
     return axis % rank

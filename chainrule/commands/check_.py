@@ -92,6 +92,7 @@ def _needs_data(module: Any) -> bool:
 def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagnostic]:
     """What only the run of a `train` would show: its settings, its data, its sizes."""
     from .. import project
+    from ..compiler.check import names
     from ..compiler.pipeline import steps
     from ..dsl.diagnostics import Failure
     from ..model import Model
@@ -101,7 +102,8 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
     for train in module.trains:
         try:
             require_end(read_settings(train, project.plain_consts(module)), train)
-            if not with_data or train.name.id not in module.nets:
+            names(module, train)
+            if not with_data:
                 continue
             dataset = project.dataset_of(module, train, data_root)
             model = Model(module, train=train, data_root=data_root)

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ...dsl import syntax as s
-from ...dsl.diagnostics import Failure, Label, fail
+from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..graph import Leaf, Output, leaf
 from ..op import cast as convert
 from ..op import constant
-from ..types import Type
+from ..types import DTYPES, Type
 from ..value import Value
 from .expressions import describe, evaluate, operand
 from .initial import initial_value
-from .instances import whole
+from .ports import whole
 from .scope import POISON, Meaning, Poisoned, Record, Scope
 
 MAX_TURNS = 100_000
@@ -77,7 +77,12 @@ def condition(e: s.Expr, scope: Scope) -> bool:
             help="use `where(condition, a, b)` to choose for each element",
         )
     if not isinstance(value, bool | int):
-        raise fail("E241", f"a condition is true or false, got {describe(value)}", e.span)
+        raise fail(
+            "E241",
+            f"a condition is true or false, got {describe(value)}",
+            e.span,
+            help="compare it: `when units > 1`",
+        )
     return bool(value)
 
 
@@ -128,15 +133,19 @@ def declared_type(t: s.TypeExpr, scope: Scope, batched: bool) -> Type:
     dots = [e for e in t.sizes if isinstance(e, s.Ellipsis_)]
     if dots:
         raise fail(
-            "E307", "`...` is a shape taken from elsewhere; here sizes must be given", dots[0].span
+            "E307",
+            "`...` is a shape taken from elsewhere; here sizes must be given",
+            dots[0].span,
+            help="write the sizes: `[784]`, or a name that an input binds: `[n]`",
         )
     dtype = t.dtype or scope.net.dtype
-    if dtype not in ("f32", "f64", "i32", "bool"):
+    if dtype not in DTYPES:
+        later = dtype == "bf16"
         raise fail(
             "E314",
-            f"elements of `{dtype}` are not supported on this target",
+            "elements of `bf16` are not supported yet" if later else f"`{dtype}` is no element type",
             t.span,
-            help="use f32 or f64",
+            help=("" if later else did_you_mean(dtype, DTYPES)) or "use f32 or f64",
         )
     return Type(tuple(whole(e, scope) for e in t.sizes), dtype, batched)
 
@@ -157,8 +166,15 @@ def _input(statement: s.Input, scope: Scope, top: bool) -> None:
 def _new_leaf(new: Leaf, span: Span, scope: Scope) -> None:
     other = scope.net.leaves.get(new.name)
     if other is not None:
-        labels = (Label(other.span, "first here"),) if other.span else ()
-        raise fail("E206", f"`{new.name}` is defined twice", span, labels=labels)
+        labels = (Label(other.span, "first defined here"),) if other.span else ()
+        raise fail(
+            "E206",
+            f"`{new.name}` is defined twice",
+            span,
+            note="again here",
+            labels=labels,
+            help="every name has one value: choose another name",
+        )
     scope.net.leaves[new.name] = new
 
 
@@ -169,7 +185,12 @@ def _param(statement: s.Param, scope: Scope, top: bool) -> None:
 
 def _one_param(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
     if scope.net.initialising:
-        raise fail("E242", "an initialiser cannot have parameters", statement.span)
+        raise fail(
+            "E242",
+            "an initialiser cannot have parameters",
+            statement.span,
+            help="compute the initial value from `shape`, `fan_in` and draws: `normal(shape)`",
+        )
     if statement.tied_to is not None:
         return _tied(statement, name, scope)
     if statement.type is None:
@@ -211,7 +232,10 @@ def _tied(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
     value = operand(evaluate(statement.tied_to, scope), statement.tied_to.span, scope)
     if not isinstance(value, Value):
         raise fail(
-            "E244", "a parameter can only be tied to another parameter", statement.tied_to.span
+            "E244",
+            f"a parameter is tied to another parameter, not to {describe(value)}",
+            statement.tied_to.span,
+            help="name a layer's weight: `tied to encoder.W`, or its transpose: `tied to encoder.W'`",
         )
     if statement.type is not None:
         type = declared_type(statement.type, scope, batched=False)
@@ -268,11 +292,17 @@ def _state(statement: s.State, scope: Scope, top: bool) -> None:
 def _update(statement: s.Update, scope: Scope, top: bool) -> None:
     target = scope.lookup(statement.name.id)
     if not isinstance(target, Value) or target.op.name != "state":
+        learned = isinstance(target, Value) and target.op.name == "param"
+        word = statement.name.id
         raise fail(
             "E245",
-            f"`{statement.name.id}` is not a state, so it cannot be updated",
+            f"`{word}` is not a state, so it cannot be updated",
             statement.name.span,
-            help="declare it above: `state name: [n] = 0`",
+            note="a parameter" if learned else "not a state",
+            labels=(Label(scope.defined[word], "defined here"),) if word in scope.defined else (),
+            help="parameters are changed by the optimizer that `train` names"
+            if learned
+            else f"declare it above: `state {word}: [n] = 0`",
         )
     value = _tensor(statement.value, scope)
     if not scope.net.training:
@@ -283,7 +313,10 @@ def _update(statement: s.Update, scope: Scope, top: bool) -> None:
             f"`{statement.name.id}` is {target.type}, its update"
             f" {value.type}{' for every example' if value.type.batched else ''}",
             statement.value.span,
-            help="a state is shared by the batch: reduce with `over = batch`"
+            labels=(Label(target.origin.span, f"`{statement.name.id}` is declared here"),)
+            if target.origin.span
+            else (),
+            help="a state is shared by the batch: reduce it, as in `mean(x, over = batch)`"
             if value.type.batched
             else "",
         )
@@ -314,10 +347,17 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
         raise fail(
             "E246",
             f"{len(targets)} names on the left, {len(parts) or 1} on the right",
-            statement.span,
+            targets[0].span.to(targets[-1].span),
+            note=f"{len(targets)} names",
+            labels=(Label(statement.value.span, f"{len(parts) or 1} of them: {_several(meaning)}"),),
+            help="give as many names as the block has outputs",
         )
     for name, part in zip(targets, parts, strict=True):
         bind(name, _named(part, name.id, statement.value), scope)
+
+
+def _several(meaning: Meaning) -> str:
+    return ", ".join(meaning.fields) if isinstance(meaning, Record) else describe(meaning)
 
 
 def _named(meaning: Meaning, name: str, e: s.Expr) -> Meaning:
@@ -338,8 +378,13 @@ def _output(statement: s.Output, scope: Scope, top: bool) -> None:
                 "E206",
                 f"the output `{word}` is given twice",
                 item.span,
+                note="again here",
+                labels=(Label(scope.given_at[word], "first given here"),)
+                if word in scope.given_at
+                else (),
                 help="name them: `output mean = …, spread = …`",
             )
+        scope.given_at[word] = item.span
         if item.name is not None:
             named = _named(value, word, item.value)
             bind(item.name, named, scope)
@@ -362,13 +407,19 @@ def _figure(kind: str) -> Callable[[Any, Scope, bool], None]:
                 "E316",
                 f"a {kind} is one number for each example, got {value.type}",
                 statement.value.span,
-                help=f"reduce it: `{kind} sum(…)` or `{kind} mean(…)`",
+                note=str(value.type),
+                help=f"reduce it: `{kind} sum({_short(statement.value)})`"
+                f" or `{kind} mean({_short(statement.value)})`",
             )
-        if any(o.name == word for o in scope.net.outputs if o.kind in ("loss", "metric")):
+        before = [o for o in scope.net.outputs if o.kind in _FIGURES and o.name == word]
+        if before:
+            place = before[0].span
             raise fail(
                 "E206",
                 f"there are two results called `{word}`",
                 statement.span,
+                note="again here",
+                labels=(Label(place, "the first one"),) if place else (),
                 help=f"name them: `{kind} other_name = …`",
             )
         value = convert(value, scope.net.dtype)
@@ -377,6 +428,14 @@ def _figure(kind: str) -> Callable[[Any, Scope, bool], None]:
             bind(statement.name, value, scope)
 
     return run
+
+
+_FIGURES = ("loss", "metric")
+
+
+def _short(e: s.Expr) -> str:
+    text = e.span.text
+    return text if len(text) <= 30 and "\n" not in text else "…"
 
 
 def _own_word(kind: str, e: s.Expr) -> str:
@@ -396,8 +455,9 @@ def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_TURNS:
         raise fail(
             "E247",
-            f"`repeat` takes a whole number from 0 to {MAX_TURNS}, got {describe(count)}",
+            f"`repeat` takes a whole number from 0 to {MAX_TURNS:,}, got {describe(count)}",
             statement.count.span,
+            help="for example `repeat 3 { … }`; `for` walks a list",
         )
     for _ in range(count):
         if not _turn(statement.body, scope, top):

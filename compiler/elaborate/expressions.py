@@ -18,7 +18,7 @@ from ..types import ShapeError
 from ..value import Origin, Value, origin
 from . import functions, instances
 from .numbers import NUMERIC, is_number, number_call
-from .scope import POISON, BlockRef, Function, Layer, Meaning, Poisoned, Record, Scope
+from .scope import POISON, BlockRef, Function, Layer, Meaning, Named, Poisoned, Record, Scope
 
 INFIX = {
     "+": "add",
@@ -61,18 +61,25 @@ def _spine(e: s.Expr, scope: Scope) -> Meaning:
 
 def _pipe(given: Meaning, e: s.Pipe, scope: Scope) -> Meaning:
     items = given if isinstance(given, tuple) else (given,)
-    span = e.span
+    span, places = e.span, _places(e.value)
     if isinstance(e.stage, s.Call):
         function = evaluate(e.stage.function, scope)
         if isinstance(function, Function):
             positional, named = arguments(e.stage, scope)
             return functions.call(function.name, [*items, *positional], named, e.stage.span, scope)
         stage = evaluate(e.stage, scope)
-        return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope)
+        return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope, places)
     stage = evaluate(e.stage, scope)
     if isinstance(stage, Function):
         return functions.call(stage.name, list(items), {}, e.stage.span, scope)
-    return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope)
+    return instances.apply_layer(stage, list(items), {}, span, e.stage.span, scope, places)
+
+
+def _places(e: s.Expr) -> tuple[Span, ...]:
+    """Where the values that flow into `->` were written; of a chain, its last stage."""
+    if isinstance(e, s.Tuple):
+        return tuple(place for item in e.items for place in _places(item))
+    return (e.stage.span if isinstance(e, s.Pipe) else e.span,)
 
 
 def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
@@ -80,10 +87,7 @@ def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
     if is_number(left) and is_number(right):
         return number_call(INFIX[e.op], [left, right], e.span)
     a, b = operand(left, e.left.span, scope), operand(right, e.right.span, scope)
-    if isinstance(a, Value) and isinstance(b, Value):
-        operands = (a, b)
-        return build(INFIX[e.op], operands, {}, e.span, scope, (e.left.span, e.right.span))
-    return build(INFIX[e.op], (a, b), {}, e.span, scope, (e.left.span, e.right.span))
+    return build(INFIX[e.op], (a, b), {}, e.span, scope)
 
 
 def operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
@@ -97,13 +101,21 @@ def operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
         raise fail(
             "E221", "several outputs where one value is needed", span, help=f"choose one: {names}"
         )
-    raise fail(
-        "E220",
-        f"{describe(meaning)} is not a value to compute with",
-        span,
-        help="apply it first: `x -> layer`"
-        if isinstance(meaning, BlockRef | Layer | Function)
-        else "",
+    raise not_a_value(meaning, span)
+
+
+def not_a_value(meaning: Meaning, span: Span) -> Failure:
+    """E220, with what to write instead."""
+    shown = span.text if len(span.text) <= 30 else "layer"
+    advice = ""
+    if isinstance(meaning, BlockRef | Layer):
+        advice = f"apply it to a value: `x -> {shown}`"
+    elif isinstance(meaning, Function):
+        advice = f"call it: `{meaning.name}(x)`"
+    elif isinstance(meaning, tuple):
+        advice = "choose one of its items with `[0]`, or join them with `concat(a, b)`"
+    return fail(
+        "E220", f"{describe(meaning)} is not a value to compute with", span, help=advice
     )
 
 
@@ -113,40 +125,49 @@ def build(
     attrs: dict[str, Any],
     span: Span,
     scope: Scope,
-    spans: tuple[Span, ...] = (),
 ) -> Value:
     """One operation; its shape errors are told at the user's line."""
     with origin(Origin(span, scope.path, scope.block)):
         try:
             return apply(name, *args, **attrs)
         except ShapeError as error:
-            raise shape_failure(error, args, span, spans) from None
+            raise shape_failure(error, args, span, scope) from None
         except (TypeError, ValueError, KeyError, OverflowError):
             if not attrs:
                 raise
             given = ", ".join(f"{k} = {v}" for k, v in attrs.items())
-            raise fail("E231", f"`{name}` cannot be used with {given}", span) from None
+            raise fail(
+                "E231",
+                f"`{name}` cannot be used with {given}",
+                span,
+                help=f"`chainrule doc {name}` tells its options",
+            ) from None
 
 
 def shape_failure(
-    error: ShapeError, args: tuple[Value | float, ...], span: Span, spans: tuple[Span, ...] = ()
+    error: ShapeError, args: tuple[Value | float, ...], span: Span, scope: Scope
 ) -> Failure:
     """A shape error as a diagnostic: the operands' shapes, and where the named ones were fixed."""
     labels: list[Label] = []
     for a in args:
-        where = a.origin.span if isinstance(a, Value) else None
-        if (
-            isinstance(a, Value)
-            and where is not None
-            and a.origin.name
-            and not _inside(where, span)
-        ):
-            text = f"`{a.origin.name}` is {a.type} here"
-            if not any(label.span == where for label in labels):
-                labels.append(Label(where, text))
+        label = made_at(a, span, scope) if isinstance(a, Value) else None
+        if label is not None and not any(label.span == other.span for other in labels):
+            labels.append(label)
     shown = " and ".join(str(a.type) if isinstance(a, Value) else f"{a:g}" for a in args)
     note = getattr(error, "note", "") or shown
     return fail(error.code, error.message, span, note=note, labels=tuple(labels), help=error.help)
+
+
+def made_at(a: Value, span: Span, scope: Scope) -> Label | None:
+    """The second place of a mistake at `span`: where a value that it uses got its name and type."""
+    name = a.origin.name
+    own = scope.names.get(name) is a
+    where = scope.defined.get(name, a.origin.span) if own else a.origin.span
+    if not name or where is None or _inside(where, span):
+        return None
+    if where.source is not span.source and where.source.name.startswith("<chainrule>"):
+        return None  # a line of the library says nothing about the user's name
+    return Label(where, f"`{name}` is {a.type} here")
 
 
 def _inside(a: Span, b: Span) -> bool:
@@ -220,11 +241,22 @@ def _index(e: s.Index, scope: Scope) -> Meaning:
         (item,) = e.items if len(e.items) == 1 else (None,)
         position = evaluate(item, scope) if item is not None else None
         if not isinstance(position, int) or not -len(base) <= position < len(base):
-            raise fail("E306", f"a tuple of {len(base)} has no item there", e.span)
+            raise fail(
+                "E306",
+                f"a tuple of {len(base)} has no item there",
+                e.span,
+                help=f"items count from 0 to {len(base) - 1}" if base else "the tuple is empty",
+            )
         return base[position]
     x = operand(base, e.base.span, scope)
     if not isinstance(x, Value):
-        raise fail("E306", "a number cannot be indexed", e.span)
+        raise fail(
+            "E306",
+            "a number cannot be indexed",
+            e.base.span,
+            note=f"this is {describe(x)}",
+            help="index a value: `x[0]`",
+        )
     return functions.index(x, e, scope)
 
 
@@ -238,27 +270,46 @@ def _call(e: s.Call, scope: Scope) -> Meaning:
             _is_tensor(v) for v in named.values()
         )
         if applied or instances.takes_nothing(function):
-            return instances.apply_block(function, positional, named, e.span, scope)
+            places = tuple(a.span for a in e.arguments if a.name is None)
+            return instances.apply_block(function, positional, named, e.span, scope, places)
         return instances.make_layer(function, positional, named, e.span, scope)
     if isinstance(function, Layer):
-        return instances.apply_layer(function, positional, named, e.span, e.function.span, scope)
-    raise fail("E222", f"{describe(function)} cannot be called", e.function.span)
+        places = tuple(a.span for a in e.arguments if a.name is None)
+        return instances.apply_layer(
+            function, positional, named, e.span, e.function.span, scope, places
+        )
+    raise fail(
+        "E222",
+        f"{describe(function)} cannot be called",
+        e.function.span,
+        help=f"write `{e.function.span.text} * (…)` for a product"
+        if isinstance(function, Value | int | float)
+        else "",
+    )
 
 
 def _is_tensor(meaning: Meaning) -> bool:
     return isinstance(meaning, Value | Record)
 
 
-def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], dict[str, Meaning]]:
+def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
     """Positional and named arguments of a call. Raises Failure E223 for a name given twice."""
     positional: list[Meaning] = []
-    named: dict[str, Meaning] = {}
+    named = Named()
     for argument in e.arguments:
         if argument.name is None:
             positional.append(evaluate(argument.value, scope))
             continue
         if argument.name in named:
-            raise fail("E223", f"`{argument.name}` is given twice", argument.span)
+            raise fail(
+                "E223",
+                f"`{argument.name}` is given twice",
+                argument.span,
+                note="again here",
+                labels=(Label(named.places[argument.name], "first given here"),),
+                help="keep one of them",
+            )
+        named.places[argument.name] = argument.span
         # `over = (batch, 1)`: the batch axis has a name and no number.
         value = argument.value
         named[argument.name] = (
@@ -290,7 +341,14 @@ def _attribute(e: s.Attribute, scope: Scope) -> Meaning:
             )
         fields, what = base.names, "parameters"
     else:
-        raise fail("E225", f"{describe(base)} has no `.{e.name}`", e.span)
+        raise fail(
+            "E225",
+            f"{describe(base)} has no `.{e.name}`",
+            e.span,
+            help="name the layer first: `D = dense(10)`, `D(x)`, then `D.W`"
+            if isinstance(base, Value | BlockRef)
+            else "",
+        )
     if e.name not in fields:
         near = did_you_mean(e.name, fields)
         raise fail(
@@ -313,7 +371,12 @@ def _sequence(e: s.Expr, scope: Scope) -> Meaning:
 
 
 def _misplaced(e: s.Expr, scope: Scope) -> Meaning:
-    raise fail("E226", f"`{e.span.text}` has a meaning only inside an index", e.span)
+    raise fail(
+        "E226",
+        f"`{e.span.text}` has a meaning only inside an index",
+        e.span,
+        help="for example `x[..., 0]` or `x[2:5]`",
+    )
 
 
 _EVALUATE: dict[type, Callable[[Any, Scope], Meaning]] = {
@@ -345,7 +408,11 @@ def constant_value(e: s.Expr, module: Any) -> Meaning:
         if meaning is None:
             known = module.consts if module is not None else ()
             raise fail(
-                "E227", f"`{e.id}` is not a constant", e.span, help=did_you_mean(e.id, known)
+                "E227",
+                f"`{e.id}` is not a constant",
+                e.span,
+                note="not known here",
+                help=did_you_mean(e.id, known) or f"declare it above: `const {e.id} = 10`",
             )
         return cast(Meaning, meaning)
     if isinstance(e, s.Unary):
@@ -369,7 +436,12 @@ def constant_value(e: s.Expr, module: Any) -> Meaning:
     if isinstance(e, s.Call) and isinstance(e.function, s.Name) and e.function.id in NUMERIC:
         values = [constant_value(a.value, module) for a in e.arguments]
         return number_call(e.function.id, values, e.span)
-    raise fail("E227", "only numbers, words, lists and arithmetic on them are known here", e.span)
+    raise fail(
+        "E227",
+        "a constant is made of numbers, words, lists and arithmetic on them",
+        e.span,
+        help="move this into a net or a block, as an equation",
+    )
 
 
 def is_operation(name: str) -> bool:

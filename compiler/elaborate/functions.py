@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ...dsl import syntax as s
-from ...dsl.diagnostics import did_you_mean, fail
+from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..autodiff import gradient
 from ..graph import topological
@@ -18,15 +18,15 @@ from ..op import Op, apply, constant, registry
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
 from .numbers import NUMERIC, is_number, number_call
-from .scope import Meaning, Record, Scope
+from .scope import Meaning, Record, Scope, written_at
 
 # Operations that a user names otherwise, or not at all.
 INTERNAL = {"input", "param", "state", "scalar", "constant", "batch_size"}
 ALIASES = {"maximum": "maximum", "minimum": "minimum", "select": "where"}
-Named = dict[str, Meaning]
+Options = dict[str, Meaning]
 
 
-def call(name: str, positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def call(name: str, positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """A function or operation on evaluated arguments. Raises Failure."""
     numbers = positional and all(is_number(a) for a in positional)
     if (
@@ -48,7 +48,7 @@ def call(name: str, positional: list[Meaning], named: Named, span: Span, scope: 
 
 
 def operation_call(
-    op: Op, positional: list[Meaning], named: Named, span: Span, scope: Scope
+    op: Op, positional: list[Meaning], named: Options, span: Span, scope: Scope
 ) -> Value:
     """Operands first, then options by position or name. Raises Failure E230, E231."""
     from .expressions import build, describe
@@ -61,25 +61,24 @@ def operation_call(
             f"`{op.name}` takes {count} operand{'s' * (count != 1)} ({wanted}),"
             f" got {len(positional)}",
             span,
+            help=f"write `{op.name}({wanted})`",
         )
     operands, rest = positional[:count], positional[count:]
     options = dict(zip(op.options, rest, strict=False))
     if len(rest) > len(op.options):
+        own = f"{count} operand{'s' * (count != 1)}"
+        if op.options:
+            own += f" and {len(op.options)} option{'s' * (len(op.options) != 1)}"
+        signature = ", ".join([*op.parameters, *(f"{o} = …" for o in op.options)])
         raise fail(
             "E230",
-            f"`{op.name}` takes {count} operands and {len(op.options)} options,"
-            f" got {len(positional)} arguments",
+            f"`{op.name}` takes {own}, got {len(positional)} arguments",
             span,
+            help=f"write `{op.name}({signature})`",
         )
     for key, value in named.items():
         if key not in op.options:
-            known = ", ".join(f"`{o}`" for o in op.options) or "none"
-            raise fail(
-                "E231",
-                f"`{op.name}` has no option `{key}`; its options: {known}",
-                span,
-                help=did_you_mean(key, op.options),
-            )
+            raise _no_option(op.name, key, tuple(op.options), written_at(named, key, span))
         options[key] = value
     for key, value in options.items():
         if not _known_now(value):
@@ -87,11 +86,21 @@ def operation_call(
                 "E231",
                 f"the option `{key}` of `{op.name}` must be known at compile time,"
                 f" got {describe(value)}",
-                span,
-                help="a number, a word or a list",
+                written_at(named, key, span),
+                help="write a number, a word, a list, or a setting of the block",
             )
     values = tuple(_operand(a, span, scope) for a in operands)
     return build(op.name, values, options, span, scope)
+
+
+def _no_option(name: str, key: str, known: tuple[str, ...], span: Span) -> Failure:
+    shown = ", ".join(f"`{o}`" for o in known)
+    return fail(
+        "E231",
+        f"`{name}` has no option `{key}`",
+        span,
+        help=did_you_mean(key, known) or (f"its options are {shown}" if known else "it has none"),
+    )
 
 
 def _operand_count(op: Op, positional: list[Meaning]) -> int:
@@ -127,7 +136,7 @@ def _value(meaning: Meaning, span: Span, scope: Scope) -> Value:
 def _only(
     name: str,
     positional: list[Meaning],
-    named: Named,
+    named: Options,
     span: Span,
     low: int,
     high: int,
@@ -139,16 +148,15 @@ def _only(
             "E230",
             f"`{name}` takes {count} argument{'s' * (high != 1)}, got {len(positional)}",
             span,
+            help=f"`chainrule doc {name}` shows how it is used",
         )
     for key in named:
         if key not in options:
-            raise fail(
-                "E231", f"`{name}` has no option `{key}`", span, help=did_you_mean(key, options)
-            )
+            raise _no_option(name, key, options, written_at(named, key, span))
 
 
 def _extreme(word: str, elementwise: str) -> Callable[..., Meaning]:
-    def run(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+    def run(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
         if len(positional) == 2 and not named:
             return operation_call(registry()[elementwise], positional, {}, span, scope)
         return operation_call(registry()[word], positional, named, span, scope)
@@ -156,7 +164,7 @@ def _extreme(word: str, elementwise: str) -> Callable[..., Meaning]:
     return run
 
 
-def _mean(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _mean(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """Sum over the axes divided by how many elements that is; over the batch, by m."""
     total = operation_call(registry()["sum"], positional, named, span, scope)
     x, attrs = total.args[0], total.attrs
@@ -170,7 +178,7 @@ def _mean(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> 
         return total / (m * float(count)) if count != 1 else total / m
 
 
-def _flatten(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _flatten(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     _only("flatten", positional, named, span, 1, 1)
     x = _value(positional[0], span, scope)
     from .expressions import build
@@ -182,7 +190,7 @@ def _draw(kind: str) -> Callable[..., Meaning]:
     """`normal([100])`, `uniform(like = x)`: one draw per example; `low`/`high`, `mean`/`std`."""
     scale = {"uniform": ("low", "high"), "normal": ("mean", "std")}[kind]
 
-    def run(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+    def run(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
         _only(kind, positional, named, span, 0, 3, ("like", "shape", *scale))
         first = positional[0] if positional else None
         shape: Meaning = named.get("shape", ())
@@ -215,7 +223,7 @@ def _draw(kind: str) -> Callable[..., Meaning]:
     return run
 
 
-def _bernoulli(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _bernoulli(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """1 with probability p, else 0."""
     _only("bernoulli", positional, named, span, 1, 2, ("like", "shape"))
     p = _operand(positional[0], span, scope)
@@ -229,11 +237,18 @@ def _sizes(shape: Meaning, span: Span) -> tuple[int, ...]:
     items = shape if isinstance(shape, tuple) else (shape,)
     for n in items:
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise fail("E307", f"a shape is made of whole numbers from 1, got {n}", span)
+            from .expressions import describe
+
+            raise fail(
+                "E307",
+                f"a shape is made of whole numbers from 1, got {describe(n)}",
+                span,
+                help="for example `normal([100])`",
+            )
     return cast(tuple[int, ...], items)
 
 
-def _grad(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _grad(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """∂y/∂x as an expression. Where y is per example and x is not, there is one gradient for each
     example: x is repeated along the batch first, so that nothing is summed."""
     _only("grad", positional, named, span, 2, 2)
@@ -247,7 +262,7 @@ def _grad(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> 
                 y, x = _substitute(y, x, repeated), repeated
             return gradient(y, [x])[0]
         except ShapeError as error:
-            raise shape_failure(error, (y, x), span) from None
+            raise shape_failure(error, (y, x), span, scope) from None
 
 
 def _substitute(y: Value, old: Value, new: Value) -> Value:
@@ -259,13 +274,13 @@ def _substitute(y: Value, old: Value, new: Value) -> Value:
     return fresh[y]
 
 
-def _is_label(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _is_label(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """Is this an integer label (`class[k]`), and not a vector of targets?"""
     _only("is_label", positional, named, span, 1, 1)
     return _value(positional[0], span, scope).type.dtype == "i32"
 
 
-def _size(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _size(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """Elements of one example, or along one axis: `size(x, axis = 0)`."""
     _only("size", positional, named, span, 1, 2, ("axis",))
     x = _value(positional[0], span, scope)
@@ -275,16 +290,16 @@ def _size(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> 
     try:
         return x.shape[axis_index(cast(int, axis), len(x.shape))]
     except ShapeError as error:
-        raise fail(error.code, error.message, span) from None
+        raise fail(error.code, error.message, span, note=str(x.type), help=error.help) from None
 
 
-def _rank(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _rank(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """Number of axes of one example."""
     _only("rank", positional, named, span, 1, 1)
     return len(_value(positional[0], span, scope).shape)
 
 
-def _one_hot(positional: list[Meaning], named: Named, span: Span, scope: Scope) -> Meaning:
+def _one_hot(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """1 at the label's place, 0 elsewhere: class[k] → [k]."""
     _only("one_hot", positional, named, span, 1, 2, ("classes",))
     x = _value(positional[0], span, scope)
@@ -294,18 +309,30 @@ def _one_hot(positional: list[Meaning], named: Named, span: Span, scope: Scope) 
             "E308",
             f"`one_hot` needs a label of `class[k]`, got {x.type}",
             span,
+            labels=_made(x, span, scope),
             help="declare `input label: class[10]`, or give `classes = 10`",
         )
     if x.type.classes is not None and x.type.classes > classes:
         raise fail(
-            "E309", f"labels of class[{x.type.classes}] do not fit into {classes} classes", span
+            "E309",
+            f"labels of class[{x.type.classes}] do not fit into {classes} classes",
+            span,
+            labels=_made(x, span, scope),
+            help=f"give one score for each class: {x.type.classes} in all",
         )
     from .expressions import build
 
     return build("one_hot", (x,), {"classes": classes, "dtype": scope.net.dtype}, span, scope)
 
 
-FUNCTIONS: dict[str, Callable[[list[Meaning], Named, Span, Scope], Meaning]] = {
+def _made(x: Value, span: Span, scope: Scope) -> tuple[Label, ...]:
+    from .expressions import made_at
+
+    label = made_at(x, span, scope)
+    return (label,) if label is not None else ()
+
+
+FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] = {
     "max": _extreme("max", "maximum"),
     "min": _extreme("min", "minimum"),
     "mean": _mean,
@@ -333,7 +360,7 @@ def index(x: Value, e: s.Index, scope: Scope) -> Value:
     """`x[i]`, `x[a:b]`, `x[..., 0]`: a slice, and the axes of single indices dropped."""
     from .expressions import build
 
-    items = _expanded(x, e)
+    items = _expanded(x, e, scope)
     start: list[int] = []
     size: list[int] = []
     kept: list[int] = []
@@ -342,13 +369,17 @@ def index(x: Value, e: s.Index, scope: Scope) -> Value:
             low, high = (_bound(item.start, 0, n, scope), _bound(item.stop, n, n, scope))
             if not 0 <= low < high <= n:
                 raise fail(
-                    "E306", f"{low}:{high} is empty or outside axis {axis} of size {n}", item.span
+                    "E306",
+                    f"{low}:{high} is empty or outside axis {axis} of size {n}",
+                    item.span,
+                    labels=_made(x, item.span, scope),
+                    help=f"`a:b` goes from a up to, not including, b, within 0:{n}",
                 )
             start.append(low)
             size.append(high - low)
             kept.append(high - low)
             continue
-        position = _position(item, n, axis, scope)
+        position = _position(item, n, axis, x, scope)
         start.append(position)
         size.append(1)
     attrs: dict[str, Any] = {"start": tuple(start), "size": tuple(size)}
@@ -358,15 +389,31 @@ def index(x: Value, e: s.Index, scope: Scope) -> Value:
     return build("reshape", (result,), {"shape": tuple(kept)}, e.span, scope)
 
 
-def _expanded(x: Value, e: s.Index) -> list[s.Expr]:
+def _expanded(x: Value, e: s.Index, scope: Scope) -> list[s.Expr]:
     whole = s.Slice(e.span, None, None)
     items: list[s.Expr] = list(e.items)
     dots = [k for k, item in enumerate(items) if isinstance(item, s.Ellipsis_)]
     if len(dots) > 1:
-        raise fail("E306", "`...` may stand once in an index", items[dots[1]].span)
+        raise fail(
+            "E306",
+            "`...` may stand once in an index",
+            items[dots[1]].span,
+            note="a second one",
+            labels=(Label(items[dots[0]].span, "the first one"),),
+            help="write `:` for a whole axis",
+        )
     missing = len(x.shape) - len(items) + len(dots)
     if missing < 0:
-        raise fail("E306", f"{len(items) - len(dots)} indices for a value of type {x.type}", e.span)
+        given, rank = len(items) - len(dots), len(x.shape)
+        raise fail(
+            "E306",
+            f"{given} {'indices' if given != 1 else 'index'} for a value of type {x.type}",
+            e.span,
+            labels=_made(x, e.span, scope),
+            help=f"it has {rank} {'axes' if rank != 1 else 'axis'}"
+            if rank
+            else "it is a scalar: use it without an index",
+        )
     place = dots[0] if dots else len(items)
     return [*items[:place], *[whole] * missing, *items[place + len(dots) :]]
 
@@ -378,10 +425,16 @@ def _bound(e: s.Expr | None, default: int, n: int, scope: Scope) -> int:
     return value + n if value < 0 else value
 
 
-def _position(e: s.Expr, n: int, axis: int, scope: Scope) -> int:
+def _position(e: s.Expr, n: int, axis: int, x: Value, scope: Scope) -> int:
     value = _whole(e, scope)
     if not -n <= value < n:
-        raise fail("E306", f"index {value} is outside axis {axis} of size {n}", e.span)
+        raise fail(
+            "E306",
+            f"index {value} is outside axis {axis} of size {n}",
+            e.span,
+            labels=_made(x, e.span, scope),
+            help=f"indices count from 0 to {n - 1}; -1 is the last",
+        )
     return value % n
 
 
@@ -390,5 +443,12 @@ def _whole(e: s.Expr, scope: Scope) -> int:
 
     value = evaluate(e, scope)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise fail("E306", "an index is a whole number known at compile time", e.span)
+        from .expressions import describe
+
+        raise fail(
+            "E306",
+            f"an index is a whole number known at compile time, got {describe(value)}",
+            e.span,
+            help="to select by data, multiply with `one_hot(label)` and `sum`",
+        )
     return value

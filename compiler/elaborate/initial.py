@@ -9,11 +9,11 @@ from __future__ import annotations
 from zlib import crc32
 
 from ...dsl import syntax as s
-from ...dsl.diagnostics import did_you_mean, fail
+from ...dsl.diagnostics import Label, did_you_mean, fail
 from ..op import apply, cast, constant
 from ..types import Type
 from ..value import Value
-from .scope import BlockRef, Collected, Meaning, Poisoned, Scope
+from .scope import BlockRef, Collected, Meaning, Poisoned, Scope, written_at
 
 IMPLICIT = ("shape", "fan_in", "fan_out")
 
@@ -41,14 +41,14 @@ def initial_value(
         return _drawn(initialiser, type, scope, path), f"~ {initialiser.span.text}"
     if value is None:
         return constant(0.0, type.dtype, type.shape), "= 0"
-    from .expressions import evaluate, operand
+    from .expressions import describe, evaluate, operand
 
     x = operand(evaluate(value, scope), value.span, scope)
     if not isinstance(x, Value):
         return constant(x, type.dtype, type.shape), f"= {value.span.text}"
     raise fail(
         "E248",
-        "an initial value is a number known at compile time",
+        f"an initial value is a number known at compile time, got {describe(x)}",
         value.span,
         help="use an initialiser: `~ normal(std = 0.1)`",
     )
@@ -61,7 +61,12 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
 
     function = e.function if isinstance(e, s.Call) else e
     if not isinstance(function, s.Name):
-        raise fail("E248", "an initialiser is a name, such as `~ glorot`", e.span)
+        raise fail(
+            "E248",
+            "an initialiser is called by its name",
+            e.span,
+            help="write `~ glorot` or `~ normal(std = 0.1)`; a plain number follows `=`",
+        )
     ref = scope.net.module.lookup(f"{function.id}_init")
     if not isinstance(ref, BlockRef):
         ref = scope.lookup(function.id)
@@ -76,15 +81,25 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})
     own = [x.name.id for x in ref.block.settings if x.name.id not in IMPLICIT]
     if len(positional) > len(own):
-        raise fail("E234", f"`{function.id}` has {len(own)} settings ({', '.join(own)})", e.span)
+        shown = ", ".join(own) or "none"
+        raise fail(
+            "E234",
+            f"`{function.id}` has {len(own)} setting{'s' * (len(own) != 1)} ({shown}),"
+            f" got {len(positional)}",
+            e.span,
+            labels=(Label(ref.block.name.span, "declared here"),),
+            help=f"write `~ {function.id}({shown})`" if own else f"write `~ {function.id}`",
+        )
     given: dict[str, Meaning] = dict(zip(own, positional, strict=False))
     for key, setting in named.items():
         if key not in own:
             raise fail(
                 "E233",
                 f"`{function.id}` has no setting `{key}`",
-                e.span,
-                help=did_you_mean(key, own),
+                written_at(named, key, e.span),
+                labels=(Label(ref.block.name.span, f"its settings: {', '.join(own) or 'none'}"),),
+                help=did_you_mean(key, own)
+                or (f"its settings are {', '.join(own)}" if own else "it has no settings"),
             )
         given[key] = setting
     fan_in, fan_out = fans(type.shape)

@@ -12,10 +12,10 @@ from ...dsl import syntax as s
 from ...dsl.diagnostics import Diagnostic, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..op import constant
-from ..types import Type
 from ..value import Value
 from .numbers import is_number
-from .scope import BlockRef, Function, Layer, Meaning, Poisoned, Record, Scope
+from .ports import match_type
+from .scope import BlockRef, Function, Layer, Meaning, Named, Poisoned, Record, Scope, written_at
 
 MAX_DEPTH = 64  # blocks inside blocks; a block that uses itself would never end
 
@@ -62,6 +62,7 @@ def bind_settings(
             f" ({', '.join(known) or 'none'}), got {len(positional)}",
             span,
             labels=(Label(block.name.span, "declared here"),),
+            help=f"write `{name}({', '.join(known)})`" if known else f"write `{name}`",
         )
     given = dict(zip(known, positional, strict=False))
     for key, value in named.items():
@@ -69,14 +70,40 @@ def bind_settings(
             raise fail(
                 "E233",
                 f"`{name}` has no setting `{key}`",
-                span,
+                written_at(named, key, span),
                 labels=(Label(block.name.span, f"its settings: {', '.join(known) or 'none'}"),),
-                help=did_you_mean(key, known) or _settings_list(known),
+                help=_meant(key, known) or _settings_list(known),
             )
         if key in given:
-            raise fail("E223", f"`{key}` is given twice", span)
+            raise fail(
+                "E223",
+                f"`{key}` is given twice",
+                written_at(named, key, span),
+                note="again here",
+                labels=(Label(span, "first given by its position"),),
+                help=f"`{name}` takes its settings in this order: {', '.join(known)}",
+            )
         given[key] = value
     return complete_settings(block, given, span, scope)
+
+
+# What other frameworks call a setting, and what it is called here.
+SYNONYMS = {
+    **dict.fromkeys(("learning_rate", "alpha", "eta"), "lr"),
+    **dict.fromkeys(("units_out", "out_features", "features", "width", "size"), "units"),
+    **dict.fromkeys(("p", "prob", "probability"), "rate"),
+    **dict.fromkeys(("dim", "axes"), "axis"),
+    **dict.fromkeys(("use_bias",), "bias"),
+    **dict.fromkeys(("epsilon",), "eps"),
+    **dict.fromkeys(("weight_decay",), "decay"),
+    **dict.fromkeys(("beta_1", "b1"), "beta1"),
+    **dict.fromkeys(("beta_2", "b2"), "beta2"),
+}
+
+
+def _meant(key: str, known: list[str]) -> str:
+    synonym = SYNONYMS.get(key, "")
+    return f"here it is called `{synonym}`" if synonym in known else did_you_mean(key, known)
 
 
 def _settings_list(known: list[str]) -> str:
@@ -163,15 +190,19 @@ def _words(block: s.Block) -> frozenset[str]:
 
 
 def apply_block(
-    ref: BlockRef, positional: list[Meaning], named: dict[str, Meaning], span: Span, scope: Scope
+    ref: BlockRef,
+    positional: list[Meaning],
+    named: Named,
+    span: Span,
+    scope: Scope,
+    places: tuple[Span, ...],
 ) -> Meaning:
     """`softmax(z, axis = 0)`: values are inputs, what is left over are settings."""
     ports = [n.id for n, _ in inputs_of(ref.block)]
     inputs = positional[: len(ports)]
-    by_name = {k: v for k, v in named.items() if k in ports}
-    settings = {k: v for k, v in named.items() if k not in ports}
+    by_name, settings = named.split(ports)
     layer = make_layer(ref, positional[len(ports) :], settings, span, scope)
-    return apply_layer(layer, inputs, by_name, span, span, scope)
+    return apply_layer(layer, inputs, by_name, span, span, scope, places)
 
 
 def apply_layer(
@@ -181,8 +212,9 @@ def apply_layer(
     span: Span,
     stage_span: Span,
     scope: Scope,
+    places: tuple[Span, ...] = (),
 ) -> Meaning:
-    """A layer, or a block without settings, on values."""
+    """A layer, or a block without settings, on values. `places`: where each item was written."""
     from .body import run_body
     from .expressions import describe
 
@@ -201,6 +233,8 @@ def apply_layer(
             f"blocks are nested more than {MAX_DEPTH} deep at"
             f" `{stage.ref.block.name.id}`: does it use itself?",
             stage_span,
+            labels=(Label(stage.ref.block.name.span, "declared here"),),
+            help="use `repeat n { … }` to repeat a block",
         )
     block = stage.ref.block
     inner = Scope(
@@ -213,7 +247,7 @@ def apply_layer(
         stage,
         depth=scope.depth + 1,
     )
-    _bind_inputs(stage, inner, items, named, span, stage_span, scope)
+    _bind_inputs(stage, inner, items, named, span, stage_span, scope, places)
     before = len(scope.net.diagnostics)
     run_body(block.body, inner, top=False)
     if len(scope.net.diagnostics) > before:
@@ -251,15 +285,19 @@ def _bind_inputs(
     span: Span,
     stage_span: Span,
     scope: Scope,
+    places: tuple[Span, ...],
 ) -> None:
-    from .expressions import describe, operand
+    from .expressions import made_at, not_a_value, operand
 
     ports = inputs_of(layer.ref.block)
     name = layer.ref.block.name.id
     flat: list[Meaning] = []
-    for item in items:
+    at: dict[str, Span] = {}
+    for k, item in enumerate(items):
         several = isinstance(item, Record) and len(items) == 1 and len(item.fields) == len(ports)
         flat += cast(Record, item).fields.values() if several else (item,)
+        if len(places) == len(items) and k < len(ports):
+            at[ports[k][0].id] = places[k]
     given = dict(zip((n.id for n, _ in ports), flat, strict=False))
     if len(flat) > len(ports) or any(k in given for k in named):
         raise _wrong_inputs(name, ports, len(flat) + len(named), stage_span)
@@ -268,11 +306,14 @@ def _bind_inputs(
         if ident.id not in given:
             raise _wrong_inputs(name, ports, len(given), stage_span)
         meaning = given[ident.id]
+        place = at.get(ident.id, written_at(named, ident.id, span))
         if not isinstance(meaning, Value | Record) and not is_number(meaning):
-            raise fail("E220", f"{describe(meaning)} is not a value to compute with", span)
-        x = operand(meaning, span, scope)
+            raise not_a_value(meaning, place)
+        x = operand(meaning, place, scope)
         value = x if isinstance(x, Value) else constant(x, scope.net.dtype)
-        match_type(value.type, statement.type, inner, span, f"`{name}` takes {ident.id}")
+        made = made_at(value, place, scope)
+        who = f"`{name}` takes {ident.id}"
+        match_type(value.type, statement.type, inner, place, who, made)
         inner.names[ident.id] = value
 
 
@@ -284,109 +325,5 @@ def _wrong_inputs(name: str, ports: list[tuple[s.Ident, s.Input]], got: int, spa
         f"`{name}` takes {len(ports)} input{'s' * (len(ports) != 1)} ({wanted}), got {got}",
         span,
         labels=place,
+        help=f"write `{name}({wanted})`" if len(ports) > 1 else "",
     )
-
-
-# ---------------------------------------------------------------- types of ports
-
-
-def match_type(type: Type, wanted: s.TypeExpr, scope: Scope, span: Span, who: str) -> None:
-    """Check a value against a declared type, binding the sizes that are still free.
-
-    Raises Failure E312 (shape), E313 (label or not), E314 (element type).
-    """
-    label = (Label(wanted.span, f"declared {wanted.span.text} here"),)
-    if isinstance(wanted, s.TensorType):
-        # `any` takes labels too: a loss that knows both forms of a target.
-        if wanted.dtype == "any":
-            return
-        if type.classes is not None and wanted.dtype is None:
-            raise fail(
-                "E313",
-                f"{who}: {wanted.span.text}, got the label {type}",
-                span,
-                labels=label,
-                help="turn a label into a vector with `one_hot(label)`",
-            )
-        if wanted.dtype is not None and wanted.dtype != type.dtype:
-            raise fail(
-                "E314",
-                f"{who}: {wanted.span.text}, got elements of {type.dtype}",
-                span,
-                labels=label,
-                help=f"`cast(x, dtype = {wanted.dtype})`",
-            )
-        _match_sizes(type, wanted, type.shape, wanted.sizes, scope, span, who)
-        return
-    if type.dtype != "i32":
-        raise fail(
-            "E313",
-            f"{who}: {wanted.span.text}, got {type}",
-            span,
-            labels=label,
-            help="labels come from an input declared `class[k]`",
-        )
-    shape = (*type.shape, type.classes or 0)
-    wanted_sizes: tuple[s.Expr, ...] = (
-        (wanted.count,) if isinstance(wanted, s.ClassType) else (wanted.length, wanted.count)
-    )
-    _match_sizes(type, wanted, shape, wanted_sizes, scope, span, who)
-
-
-def _match_sizes(
-    type: Type,
-    wanted: s.TypeExpr,
-    shape: tuple[int, ...],
-    sizes: tuple[s.Expr, ...],
-    scope: Scope,
-    span: Span,
-    who: str,
-) -> None:
-    sizes = _without_dots(sizes, len(shape))
-    label = (Label(wanted.span, f"declared {wanted.span.text} here"),)
-    if len(sizes) != len(shape):
-        advice = "flatten it first: `x -> flatten -> …`" if len(sizes) == 1 < len(shape) else ""
-        raise fail(
-            "E312", f"{who}: {wanted.span.text}, got {type}", span, labels=label, help=advice
-        )
-    for size, n in zip(sizes, shape, strict=True):
-        if isinstance(size, s.Ellipsis_):
-            continue
-        if isinstance(size, s.Name) and scope.lookup(size.id) is None:
-            scope.sizes[size.id] = n
-            continue
-        known = whole(size, scope)
-        if known != n:
-            raise fail(
-                "E312",
-                f"{who}: {wanted.span.text}, got {type}: {size.span.text} is {known}, not {n}",
-                span,
-                labels=label,
-            )
-
-
-def _without_dots(sizes: tuple[s.Expr, ...], rank: int) -> tuple[s.Expr, ...]:
-    dots = [k for k, e in enumerate(sizes) if isinstance(e, s.Ellipsis_)]
-    if len(dots) != 1:
-        return sizes
-    (k,) = dots
-    missing = rank - (len(sizes) - 1)
-    return sizes if missing < 0 else (*sizes[:k], *[sizes[k]] * missing, *sizes[k + 1 :])
-
-
-def whole(e: s.Expr, scope: Scope) -> int:
-    """A size: a whole number from 1. Raises Failure E307, E212."""
-    from .expressions import evaluate
-
-    value = evaluate(e, scope)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise fail("E307", f"a size is a whole number from 1, got {_shown(value)}", e.span)
-    if value > 2**40:
-        raise fail("E307", f"the size {value} is beyond any memory", e.span)
-    return value
-
-
-def _shown(value: Meaning) -> str:
-    from .expressions import describe
-
-    return describe(value)

@@ -164,10 +164,12 @@ def _read(path: Path, asked: s.Import | None) -> s.File:
     try:
         source = Source.read(path)
     except UnicodeDecodeError as error:
-        raise fail("E202", f"`{path}` is not UTF-8 text (byte {error.start})", span) from None
+        message = f"`{path}` is not UTF-8 text (byte {error.start})"
+        raise fail("E202", message, span, help="save it as UTF-8") from None
     except OSError as error:
         near = did_you_mean(path.name, _siblings(path))
-        raise fail("E201", f"cannot read `{path}`: {error.strerror}", span, help=near) from None
+        advice = near or "check the path, which starts at the folder of this file"
+        raise fail("E201", f"cannot read `{path}`: {error.strerror}", span, help=advice) from None
     return parse(source)
 
 

@@ -46,6 +46,20 @@ def is_number(meaning: Any) -> bool:
     return isinstance(meaning, int | float | str)
 
 
+_SIGNS = {
+    **{"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^"},
+    **{"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="},
+}
+
+
+def _written(word: str, values: Sequence[Any]) -> str:
+    """A call of `NUMERIC` with its numbers, as a user would write it."""
+    shown = [f'"{v}"' if isinstance(v, str) else str(v) for v in values]
+    if word in _SIGNS and len(shown) == 2:
+        return f"{shown[0]} {_SIGNS[word]} {shown[1]}"
+    return f"{word}({', '.join(shown)})"
+
+
 def number_call(word: str, values: Sequence[Any], span: Span) -> int | float | bool | str:
     """Apply one of `NUMERIC`; whole results stay whole numbers, so that sizes can be computed.
 
@@ -53,16 +67,30 @@ def number_call(word: str, values: Sequence[Any], span: Span) -> int | float | b
     """
     words = any(isinstance(v, str) for v in values)
     if words and word not in ("eq", "ne"):
-        raise fail("E228", "words can only be compared with `==` and `!=`", span)
+        raise fail(
+            "E228",
+            "words can only be compared with `==` and `!=`",
+            span,
+            note=_written(word, values),
+            help="numbers are written without quotes",
+        )
     try:
         if word == "pow" and abs(values[0]) > 1 and abs(values[1]) > 1e4:
             raise OverflowError
         result = NUMERIC[word](*values)
     except (ArithmeticError, ValueError, TypeError):
-        shown = ", ".join(str(v) for v in values)
-        raise fail("E228", f"`{span.text[:40]}` has no value ({word} of {shown})", span) from None
+        shown = _written(word, values)
+        raise fail(
+            "E228",
+            f"`{shown}` has no value",
+            span,
+            note="" if shown == span.text else shown,
+            help="divide by something that is not 0" if word == "div" else "",
+        ) from None
     if isinstance(result, complex) or (isinstance(result, float | int) and abs(result) > LARGEST):
-        raise fail("E228", f"`{span.text[:40]}` has no finite real value", span)
+        raise fail(
+            "E228", f"`{_written(word, values)}` has no finite real value", span
+        )
     if word == "div" and isinstance(result, float) and result.is_integer():
         return int(result)
     return result  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,28 @@ Meaning = (
 )
 
 
+class Named(dict[str, Meaning]):
+    """Arguments by name, and where each of them was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, Span] = {}
+
+    def split(self, words: Collection[str]) -> tuple[Named, Named]:
+        """Those called so, and the rest."""
+        chosen, rest = Named(), Named()
+        for name, meaning in self.items():
+            part = chosen if name in words else rest
+            part[name] = meaning
+            part.places[name] = self.places[name]
+        return chosen, rest
+
+
+def written_at(named: Mapping[str, Meaning], name: str, otherwise: Span) -> Span:
+    """Where an argument stands, if that is known."""
+    return named.places.get(name, otherwise) if isinstance(named, Named) else otherwise
+
+
 @dataclass
 class Collected:
     """What the whole net gathers while its blocks run."""
@@ -117,6 +139,7 @@ class Scope:
     depth: int = 0  # of block instances
     layers_made: int = 0  # in this application, so that the next one finds them again
     results: dict[str, Value] = field(default_factory=dict)
+    given_at: dict[str, Span] = field(default_factory=dict)  # of the results
     branch_taken: bool | None = None  # of the `when` chain just before
 
     def lookup(self, name: str) -> Meaning | None:
