@@ -312,19 +312,21 @@ class _Writer:
     def _levels(self, g: Group) -> dict[Value, int]:
         level: dict[Value, int] = {}
         for v in g.members:
-            here = 0
-            for o in self.forms[v].operands:  # type: ignore[union-attr]
-                for w, same in self._within(g, o):
+            here, form = 0, self.forms[v]
+            shape = form.axes if isinstance(form, Fold) else v.shape
+            for o in form.operands:  # type: ignore[union-attr]
+                for w, same in self._within(g, o, shape):
                     behind = not isinstance(self.forms[w], Point)
                     behind = behind or (w in self.normal.hoisted and not same)
                     here = max(here, level[w] + behind)
             level[v] = here
         return level
 
-    def _within(self, g: Group, o: Operand) -> list[tuple[Value, bool]]:
+    def _within(self, g: Group, o: Operand, shape: tuple[int, ...]) -> list[tuple[Value, bool]]:
         """The members of g that an operand is or, having no home, is computed from, and whether
         element for element."""
-        found, pending, seen = [], [(o.value, o.same)], {(o.value, o.same)}
+        start = (o.value, o.same and o.value.shape == shape)
+        found, pending, seen = [], [start], {start}
         while pending:
             w, same = pending.pop()
             home = self.home.get(w)
@@ -333,7 +335,8 @@ class _Writer:
             if home is not None or g not in self.groups.sources.get(w, ()):
                 continue
             for below in self.forms[w].operands:  # type: ignore[union-attr]
-                step = (below.value, same and below.same)
+                plain = same and below.same and below.value.shape == w.shape
+                step = (below.value, plain)
                 if step not in seen:
                     seen.add(step)
                     pending.append(step)

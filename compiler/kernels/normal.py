@@ -110,6 +110,7 @@ class Normal:
     rep: dict[Value, Value] = field(default_factory=dict)
     stored: set[Value] = field(default_factory=set)  # must lie in memory
     hoisted: set[Value] = field(default_factory=set)  # stored, and read by users of other shapes
+    opaque: set[Value] = field(default_factory=set)  # computing it needs indices along its axes
     outputs: list[tuple[Output, Value]] = field(default_factory=list)
     cost: dict[Value, int] = field(default_factory=dict)  # of an element, from memory
     given: dict[str, Value] = field(default_factory=dict)
@@ -323,7 +324,7 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
             grows = batched > w.type.batched
         if w not in n.stored:
             rigidly = w in rigid and not (o.same and w.type.batched == batched)
-            if rigidly or (not o.same and below.operands and not _digits_known(o, w, space)):
+            if rigidly or (w in n.opaque and not _digits_known(o, w, space)):
                 n.stored.add(w)
                 n.hoisted.add(w)
         if grows and n.cost[w] >= HOIST and below.operands:
@@ -336,13 +337,25 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
         n.cost[v] = total + form.cost
         if stiff:
             rigid.add(v)
+        if _is_opaque(n, form):
+            n.opaque.add(v)
     else:
         n.cost[v] = 0
         if isinstance(form, Pieces):
             n.stored.add(v)
 
 
+def _is_opaque(n: Normal, form: Point) -> bool:
+    """Whether an element's index along each axis is needed, not only its flat index."""
+    for o in form.operands:
+        if (any(o.strides) and not o.same) or (o.value in n.opaque and o.value not in n.stored):
+            return True
+    return uses_position(form.expression) and not form.draws
+
+
 def _digits_known(o: Operand, w: Value, space: tuple[int, ...]) -> bool:
+    if o.same and space == w.shape:
+        return True
     return digits(o.offset, o.strides, space, w.shape) is not None
 
 
@@ -377,6 +390,7 @@ def _calls(expression: Scalar, functions: tuple[str, ...]) -> bool:
     return any(isinstance(p, Call) and p.function in functions for p in _parts(expression))
 
 
+@lru_cache(maxsize=1 << 12)
 def uses_position(expression: Scalar) -> bool:
     return any(isinstance(p, Position) for p in _parts(expression))
 
