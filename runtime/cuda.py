@@ -1,13 +1,13 @@
 """The CUDA device: a plan in a GPU's memory, its kernels launched in order on one stream.
 
-In: a `Plan`. Out: a `Loaded` (see `device`). The kernels' text comes from `compiler/emit/cuda`; this
-holds the arena, brings batches, scalars and the seed, and keeps what each step records. In Numba's
-simulator (NUMBA_ENABLE_CUDASIM=1) it works alike, slowly, with small blocks.
+In: a `Plan`. Out: a `Loaded` (see `device`). The kernels' text comes from `compiler/emit/cuda`;
+this holds the arena, brings batches, scalars and the seed, and keeps what each step records. In
+Numba's simulator (NUMBA_ENABLE_CUDASIM=1) it works alike, slowly, with small blocks.
 
-`run_steps` does not wait for the GPU between steps. What is recorded stays there and is read once per
-chunk of `CHUNK` steps, so after a step that is not finite some further steps may have run before it
-is noticed: the rows that come back end with the bad one, as on the CPU, but params and states are
-those after the chunk. Restore a snapshot to go back.
+`run_steps` does not wait for the GPU between steps. What is recorded stays there and is read once
+per chunk of `CHUNK` steps, so after a step that is not finite some further steps may have run
+before it is noticed: the rows that come back end with the bad one, as on the CPU, but params and
+states are those after the chunk. Restore a snapshot to go back.
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ class CudaLoaded:
         """Set an input, param, state or scalar. Raises ValueError on another shape."""
         buffer = self._named(name)
         values = np.asarray(array)
+        wanted = buffer.type.shape[::-1] if buffer.transposed else buffer.type.shape
         rows = len(values) if buffer.type.batched and values.ndim else 1
         shape = values.shape[1:] if buffer.type.batched else values.shape
-        if shape != buffer.type.shape or rows > self.plan.capacity:
+        if shape != wanted or rows > self.plan.capacity:
             raise ValueError(f"`{name}` takes {buffer.type}, got {list(values.shape)}")
         if buffer.transposed:
             values = values.T
@@ -94,7 +95,7 @@ class CudaLoaded:
             host = self._region(buffer, size).copy_to_host()
         values = host.astype(np.bool_) if buffer.type.dtype == "bool" else host
         if buffer.transposed:
-            return np.ascontiguousarray(values.reshape(buffer.type.shape[::-1]).T)
+            return np.ascontiguousarray(values.reshape(buffer.type.shape).T)
         return np.array(values.reshape(lead + buffer.type.shape))
 
     def _named(self, name: str) -> Buffer:
@@ -201,7 +202,8 @@ class CudaLoaded:
 
     def _source(self, array: Array, rows: NDArray[np.int64]) -> tuple[Any, Any]:
         """A field on the device, and the rows of a chunk in it. A field stays there between calls
-        (known by identity: it must not be changed in place); one that is too large is gathered here."""
+        (known by identity: it must not be changed in place); one that is too large is gathered
+        here."""
         cuda = self._cuda
         if id(array) in self._fields:
             self._fields.move_to_end(id(array))

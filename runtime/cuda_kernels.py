@@ -1,17 +1,20 @@
-"""What the CUDA device runs around a plan's kernels: bring the batch, set the scalars, keep the results.
+"""What the CUDA device runs around a plan's kernels: bring the batch, set the scalars, keep the
+results.
 
-Imported only when CUDA is used (it imports Numba's). Views are one-dimensional arrays over the arena;
-places are in elements. The scalars are converted to the element type of their view by the store.
+Imported only when CUDA is used (it imports Numba's). Views are one-dimensional arrays over the
+arena; places are in elements. The scalars are converted to the element type of their view by the
+store.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from numba import cuda
+cuda: Any = importlib.import_module("numba.cuda")  # untyped, and not always installed
 
 
-@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator]
 def gather(source: Any, rows: Any, first: int, batch: int, size: int, target: Any, at: int) -> None:
     """target[at + e·size + k] = source[rows[first + e]·size + k]."""
     for i in range(cuda.grid(1), batch * size, cuda.gridsize(1)):
@@ -19,7 +22,7 @@ def gather(source: Any, rows: Any, first: int, batch: int, size: int, target: An
         target[at + i] = source[rows[first + e] * size + (i - e * size)]
 
 
-@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator]
 def begin(header: Any, seed: int, step: int) -> None:
     """The header of the arena: seed, step, first example."""
     header[0] = seed
@@ -27,19 +30,19 @@ def begin(header: Any, seed: int, step: int) -> None:
     header[2] = 0
 
 
-@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator]
 def put(numbers: Any, index: int, target: Any, at: int) -> None:
     """One scalar of this step."""
     target[at] = numbers[index]
 
 
-@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator]
 def keep(source: Any, at: int, records: Any, index: int) -> None:
     """One recorded number of this step."""
     records[index] = source[at]
 
 
-@cuda.jit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@cuda.jit(cache=True)  # type: ignore[untyped-decorator]
 def set_number(target: Any, at: int, number: float) -> None:
     """A scalar that comes from the host."""
     target[at] = number

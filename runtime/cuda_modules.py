@@ -1,8 +1,8 @@
 """Texts of CUDA kernels become functions, PTX and files.
 
-In: `CudaKernel`s. Out: Numba's kernels, imported from content-addressed files in the cache folder (so
-that Numba keeps their machine code beside them and a reader can study them); PTX, which needs no GPU;
-and a folder of both for `chainrule compile --target cuda`.
+In: `CudaKernel`s. Out: Numba's kernels, imported from content-addressed files in the cache folder
+(so that Numba keeps their machine code beside them and a reader can study them); PTX, which needs
+no GPU; and a folder of both for `chainrule compile --target cuda`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,10 @@ from typing import Any
 from ..compiler.emit.cuda import CudaProgram, emit
 from ..compiler.emit.cuda_kernel import CudaKernel, Tuning
 from ..compiler.plan import Plan
+from . import kernel_cache
 from .cuda_toolkit import simulated, simulated_math, toolkit
 
 VIEW_TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "u8": "uint8", "i64": "int64"}
-
-
-def cache_folder() -> Path:
-    """Where texts are kept: $CHAINRULE_CACHE, or `chainrule` in the user's cache folder."""
-    given = os.environ.get("CHAINRULE_CACHE")
-    if given:
-        return Path(given) / "cuda"
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "chainrule" / "cuda"
 
 
 def write_module(kernel: CudaKernel, folder: Path) -> Path:
@@ -50,7 +42,7 @@ def load_module(kernel: CudaKernel, folder: Path | None = None) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(
-        name, write_module(kernel, folder or cache_folder())
+        name, write_module(kernel, folder or kernel_cache.folder())
     )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -101,8 +93,8 @@ def export(
     capabilities: tuple[tuple[int, int], ...] = ((8, 0), (9, 0)),
     tuning: Tuning | None = None,
 ) -> list[Path]:
-    """Write a plan's kernels: Python text, PTX for each capability, and `launches.json`, which tells
-    what runs in which order, on which memory. Gives the files."""
+    """Write a plan's kernels: Python text, PTX for each capability, and `launches.json`, which
+    tells what runs in which order, on which memory. Gives the files."""
     program = emit(plan, tuning)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{kernel.name}.py" for kernel in program.kernels]

@@ -1,7 +1,7 @@
 """Numba's CUDA, when it is there: import, simulator, free memory, and what is said when it is not.
 
-In: nothing. Out: the module `numba.cuda`, or a `Failure` that names what is missing and the way out.
-Numba is imported only when one of these functions is called.
+In: nothing. Out: the module `numba.cuda`, or a `Failure` that names what is missing and the way
+out. Numba is imported only when one of these functions is called.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ def toolkit() -> Any:
 
 
 def simulated() -> bool:
-    """Whether kernels run in Numba's simulator (NUMBA_ENABLE_CUDASIM=1 before Numba is imported)."""
+    """Whether kernels run in Numba's simulator (NUMBA_ENABLE_CUDASIM=1 before Numba is
+    imported)."""
     import numba
 
-    return bool(numba.config.ENABLE_CUDASIM)
+    config: Any = numba.config
+    return bool(config.ENABLE_CUDASIM)
 
 
 def ready() -> Any:
@@ -106,7 +108,9 @@ def device_errors(cuda: Any) -> Iterator[None]:
         yield
     except known as error:
         raise fail(
-            "E523", f"the GPU reported an error: {_first_line(error)}", help=f"try again, or {_HELP}"
+            "E523",
+            f"the GPU reported an error: {_first_line(error)}",
+            help=f"try again, or {_HELP}",
         ) from error
 
 
@@ -117,8 +121,9 @@ _running = threading.RLock()
 
 @contextmanager
 def simulation() -> Iterator[None]:
-    """Around launches: in the simulator, kernels are Python threads that wait for each other (so they
-    should change places often), and overflows are part of the arithmetic. On a GPU, nothing."""
+    """Around launches: in the simulator, kernels are Python threads that wait for each other (so
+    they should change places often), and overflows are part of the arithmetic. On a GPU,
+    nothing."""
     if not simulated():
         yield
         return

@@ -1,8 +1,9 @@
 """CUDA: the kernels of a plan as text, and the list of what to launch.
 
-In: a `Plan`. Out: a `CudaProgram`: one text per different kernel, the launches in order, and the table
-of slots' places that kernels read. Loading, compiling and launching is the affair of `runtime/cuda`;
-nothing here needs Numba. What a kernel looks like is told in `cuda_kernel`; docs/cuda.md shows one.
+In: a `Plan`. Out: a `CudaProgram`: one text per different kernel, the launches in order, and the
+table of slots' places that kernels read. Loading, compiling and launching is the affair of
+`runtime/cuda`; nothing here needs Numba. What a kernel looks like is told in `cuda_kernel`;
+docs/cuda.md shows one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Folds in the text of a CUDA kernel: accumulate in a register, join the lanes of a block as a tree.
+"""Folds in the text of a CUDA kernel: accumulate in a register, join the lanes of a block as a
+tree.
 
-The threads of a block stand as `columns` results × `lanes` that share the terms of one result. Lane j
-takes terms j, j + lanes, …; then lanes are joined in halves, in shared memory. The order is that of the
-text alone, so a result does not depend on how many blocks run.
+The threads of a block stand as `columns` results × `lanes` that share the terms of one result.
+Lane j takes terms j, j + lanes, …; then lanes are joined in halves, in shared memory. The order
+is that of the text alone, so a result does not depend on how many blocks run.
 """
 
 from __future__ import annotations

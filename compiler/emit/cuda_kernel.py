@@ -1,10 +1,12 @@
-"""What both kinds of CUDA kernel share: tuning, launch, the function around the body, places in memory.
+"""What both kinds of CUDA kernel share: tuning, launch, the function around the body, places in
+memory.
 
-A kernel is one function `kernel(views…, table, at, batch)`. The views are the arena as one-dimensional
-arrays of f32, f64, i32, u8 (truth values) and i64 (the header): the same bytes, only those that the
-kernel touches. `table[at : at + slots]` are the byte offsets of its slots in the arena, and
-`table[at + slots : at + 2·slots]` how far apart the copies of a slot lie that every worker (a block, or
-a thread where each does an example alone) has for itself: 0 but for scratch.
+A kernel is one function `kernel(views…, table, at, batch)`. The views are the arena as
+one-dimensional arrays of f32, f64, i32, u8 (truth values) and i64 (the header): the same bytes,
+only those that the kernel touches. `table[at : at + slots]` are the byte offsets of its slots in
+the arena, and `table[at + slots : at + 2·slots]` how far apart the copies of a slot lie that
+every worker (a block, or a thread where each does an example alone) has for itself: 0 but for
+scratch.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ Axis = tuple[int, int | None]  # number, size (None: the batch, known when it ru
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A block's part of a product: rows × columns of the result, `depth` terms at a time; each thread
-    holds `tall` × `wide` of the sums in registers."""
+    """A block's part of a product: rows × columns of the result, `depth` terms at a time; each
+    thread holds `tall` × `wide` of the sums in registers."""
 
     rows: int
     columns: int
@@ -82,7 +84,8 @@ class CudaKernel:
 
 
 class Frame:
-    """The accesses of a kernel: which views it takes, what its slots are called, its head and tail."""
+    """The accesses of a kernel: which views it takes, what its slots are called, its head and
+    tail."""
 
     def __init__(self, slots: int, stages: Sequence[Stage], private: Iterable[int] = ()) -> None:
         self.slots, self.stages, self.private = slots, stages, set(private)
@@ -97,7 +100,8 @@ class Frame:
         return self.bases.setdefault((slot, dtype), f"p{slot}_{dtype}" if taken else f"p{slot}")
 
     def place(self, access: Access, index: dict[int, str]) -> str:
-        """The element of an access where the axes stand at `index` (axes merged away are absent)."""
+        """The element of an access where the axes stand at `index` (axes merged away are
+        absent)."""
         terms = [self.base(access.slot, access.dtype)]
         if access.offset:
             terms.append(str(access.offset))
@@ -123,7 +127,8 @@ class Frame:
             out.line(f"{name} = {offset} >> {shift}" if shift else f"{name} = {offset}")
 
     def finish(self, kind: str, doc: str, body: Text, launch: Launch) -> CudaKernel:
-        """The whole module around a body. The name tells two texts apart (and nothing of the user)."""
+        """The whole module around a body. The name tells two texts apart (and nothing of the
+        user)."""
         arguments = ", ".join((*self.views, "table", "at", "batch"))
         text = "\n".join("    " + line if line else "" for line in body.lines)
         digest = sha256(f"{arguments}\n{doc}\n{text}".encode()).hexdigest()[:16]
@@ -157,7 +162,8 @@ class Group:
 
 
 def merge(axes: Sequence[Axis], over: Sequence[Access], apart: set[int]) -> list[Group]:
-    """Join neighbouring axes where all accesses allow it; axes of size 1 vanish. Outermost first."""
+    """Join neighbouring axes where all accesses allow it; axes of size 1 vanish. Outermost
+    first."""
     groups: list[Group] = []
     for axis, size in reversed(axes):
         if size == 1 and axis not in apart:

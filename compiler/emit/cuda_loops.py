@@ -216,8 +216,8 @@ class _Writer:
         blocks: tuple[str, str] | None = None,
         follow: Program | None = None,
     ) -> None:
-        """A stage with folds. `spread`: the batch is among the results; `blocks`: (number, count) of
-        the blocks that share them."""
+        """A stage with folds. `spread`: the batch is among the results; `blocks`: (number, count)
+        of the blocks that share them."""
         out, stage, tag = self.out, program.stage, program.tag
         cut = len(stage.axes) - stage.folds[0].axes
         inner = [(k, stage.axes[k]) for k in range(cut, len(stage.axes))]
@@ -322,7 +322,8 @@ def _told(fold: Fold) -> str:
 
 
 def _private(kernel: Loops) -> set[int]:
-    """Slots that may be scratch: handed from stage to stage of a batched kernel, one for all examples."""
+    """Slots that may be scratch: handed from stage to stage of a batched kernel, one for all
+    examples."""
     if not kernel.batched or kernel.over_batch or len(kernel.stages) == 1:
         return set()
     every = [a for s in kernel.stages for a in accesses(s)]

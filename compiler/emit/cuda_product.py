@@ -1,9 +1,10 @@
-"""Matrix products as CUDA kernels: tiles in shared memory, sums in registers, the epilogue at the end.
+"""Matrix products as CUDA kernels: tiles in shared memory, sums in registers, the epilogue at the
+end.
 
-In: a `Product` of the plan. Out: a `CudaKernel`. A block computes one tile of C for one value of the
-loop; a thread (y, x) of it the elements (y + r·threads down, x + c·threads across), so that
-neighbouring threads read neighbouring words of shared memory and write neighbouring elements of C.
-Sums run over k in ascending order and are never split.
+In: a `Product` of the plan. Out: a `CudaKernel`. A block computes one tile of C for one value of
+the loop; a thread (y, x) of it the elements (y + r·threads down, x + c·threads across), so that
+neighbouring threads read neighbouring words of shared memory and write neighbouring elements of
+C. Sums run over k in ascending order and are never split.
 """
 
 from __future__ import annotations
@@ -90,27 +91,45 @@ class _Writer:
         wide = tile.columns // tile.wide
         out.line(f"y = t // {wide}")
         out.line(f"x = t % {wide}")
+        out.line(f"a_line = np.uint64({self.a_line})")
+        out.line(f"b_line = np.uint64({self.b_line})")
+        for r in range(tile.tall):
+            out.line(f"down{r} = np.uint64(y + {r * (tile.rows // tile.tall)})")
+        for c in range(tile.wide):
+            out.line(f"across{c} = np.uint64(x + {c * wide})")
 
     def _fetch(self, which: str, along_k: bool) -> None:
-        """Bring one tile into shared memory, zeros beyond the edges; neighbouring threads read along
-        the axis whose elements lie side by side."""
+        """Bring one tile into shared memory; neighbouring threads read along the axis whose
+        elements lie side by side."""
+        tile, out = self.tile, self.out
+        count = tile.depth * (tile.rows if which == "a" else tile.columns)
+        if count % tile.threads:
+            with out.block(f"for s in range(t, {count}, {tile.threads})"):
+                self._fetch_one(which, along_k)
+            return
+        # Written out where every thread has equally many: all loads can then be under way at once.
+        for start in range(0, count, tile.threads):
+            out.line(f"s = t + {start}")
+            self._fetch_one(which, along_k)
+
+    def _fetch_one(self, which: str, along_k: bool) -> None:
+        """Element s of a tile; zero beyond the edges."""
         product, tile, out = self.product, self.tile, self.out
         is_a = which == "a"
         side = tile.rows if is_a else tile.columns
         bound, start, line = ("rows", "i0", self.a_line) if is_a else ("columns", "j0", self.b_line)
-        fast = tile.depth if along_k else side
-        with out.block(f"for s in range(t, {side * tile.depth}, {tile.threads})"):
-            k, m = ("s % {0}", "s // {0}") if along_k else ("s // {0}", "s % {0}")
-            out.line(f"k = {k.format(fast)}")
-            out.line(f"m = {m.format(fast)}")
-            out.line(f"{which} = {literal(0, product.dtype)}")
-            with out.block(f"if {start} + m < {bound} and k0 + k < depth"):
-                matrix = product.a if is_a else product.b
-                row, column = (f"({start} + m)", "(k0 + k)")
-                i, j = (row, column) if is_a else (column, row)
-                place = self._matrix(matrix, self.a if is_a else self.b, i, j)
-                out.line(f"{which} = {load(place, product.dtype)}")
-            out.line(f"{which}_tile[k * {line} + m] = {which}")
+        slow, fast = ("m", "k") if along_k else ("k", "m")
+        width = tile.depth if along_k else side
+        out.line(f"{slow} = s // {width}")
+        out.line(f"{fast} = s % {width}")
+        out.line(f"{which} = {literal(0, product.dtype)}")
+        with out.block(f"if {start} + m < {bound} and k0 + k < depth"):
+            matrix = product.a if is_a else product.b
+            row, column = f"({start} + m)", "(k0 + k)"
+            i, j = (row, column) if is_a else (column, row)
+            place = self._matrix(matrix, self.a if is_a else self.b, i, j)
+            out.line(f"{which} = {load(place, product.dtype)}")
+        out.line(f"{which}_tile[k * {line} + m] = {which}")
 
     def _matrix(self, matrix: Matrix, base: str, i: str, j: str) -> str:
         terms = [base, str(matrix.offset)]
@@ -120,15 +139,14 @@ class _Writer:
         return total(terms)
 
     def _multiply(self) -> None:
-        """The terms of one pair of tiles, k ascending."""
+        """The terms of one pair of tiles, k ascending. Indices are unsigned here: Numba gives every
+        signed index a test for counting from the end, which would cost more than the products."""
         tile, out = self.tile, self.out
-        with out.block(f"for k in range({tile.depth})"):
+        with out.block(f"for n in range(np.uint64({tile.depth}))"):
             for r in range(tile.tall):
-                far = r * (tile.rows // tile.tall)
-                out.line(f"a{r} = a_tile[k * {self.a_line} + y{f' + {far}' if far else ''}]")
+                out.line(f"a{r} = a_tile[n * a_line + down{r}]")
             for c in range(tile.wide):
-                far = c * (tile.columns // tile.wide)
-                out.line(f"b{c} = b_tile[k * {self.b_line} + x{f' + {far}' if far else ''}]")
+                out.line(f"b{c} = b_tile[n * b_line + across{c}]")
             for r, c in self._cells():
                 out.line(f"c{r}_{c} += a{r} * b{c}")
 

@@ -1,8 +1,9 @@
-"""Random draws in the text of a CUDA kernel: Threefry-2x32-20, the generator of `compiler/random.py`.
+"""Random draws in the text of a CUDA kernel: Threefry-2x32-20, the generator of
+`compiler/random.py`.
 
-Written out in line, for a device function of its own would need a GPU to be compiled for. The header of
-the arena (view `i64`) holds the seed at 0 and the step at 1. Every sum is cut to 32 bits by `np.uint32`,
-because Numba makes the sum of two uint32 a uint64.
+Written out in line, for a device function of its own would need a GPU to be compiled for. The
+header of the arena (view `i64`) holds the seed at 0 and the step at 1. Every sum is cut to 32
+bits by `np.uint32`, because Numba makes the sum of two uint32 a uint64.
 """
 
 from __future__ import annotations

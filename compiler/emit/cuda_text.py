@@ -1,9 +1,9 @@
 """The small programs of a plan's stages as the text of a CUDA kernel.
 
-In: lets, writes and folds over elements, temporaries, literals and positions. Out: lines that mean the
-same to `numba.cuda`, to its simulator and to a reader. Loops and indices are the affair of
-`cuda_loops` and `cuda_product`. Mathematical functions come from `math`, the only set that every
-Numba knows on a device.
+In: lets, writes and folds over elements, temporaries, literals and positions. Out: lines that
+mean the same to `numba.cuda`, to its simulator and to a reader. Loops and indices are the affair
+of `cuda_loops` and `cuda_product`. Mathematical functions come from `math`, the only set that
+every Numba knows on a device.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def _arithmetic(name: str, x: list[str], dtype: str) -> str:
     if name in ("max", "min"):
         return greater(x[0], x[1], name)
     if name == "sign":  # a zero or a NaN is its own sign
-        return f"{one} if {x[0]} > {zero} else ({literal(-1, dtype)} if {x[0]} < {zero} else {x[0]})"
+        below = f"{literal(-1, dtype)} if {x[0]} < {zero} else {x[0]}"
+        return f"{one} if {x[0]} > {zero} else ({below})"
     if name in _MATH:
         return f"{numpy}(math.{name}({x[0]}))"
     forms = {
@@ -162,8 +163,8 @@ def operands(stage: Stage) -> Iterator[Scalar]:
             yield from let.expression.arguments
         else:
             yield let.expression
-    for item in (*stage.writes, *stage.folds):
-        yield item.value
+    yield from (w.value for w in stage.writes)
+    yield from (f.value for f in stage.folds)
 
 
 def positions(stage: Stage) -> set[int]:

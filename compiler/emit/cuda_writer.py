@@ -1,7 +1,7 @@
 """Writing Python text for CUDA: lines and indentation, literals, conversions, loads and stores.
 
-Every number is written in its own element type, for Numba takes a bare Python number as a double and
-the sum of two int32 as an int64; f32 must stay f32.
+Every number is written in its own element type, for Numba takes a bare Python number as a double
+and the sum of two int32 as an int64; f32 must stay f32.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The text of CUDA kernels: which form is chosen, that f32 stays f32, that nothing of a user is in it."""
+"""The text of CUDA kernels: which form is chosen, that f32 stays f32, that nothing of a user is
+in it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import ast
 from dataclasses import replace
 
 import pytest
-
 from chainrule.compiler.emit.cuda import emit, emit_kernel
 from chainrule.compiler.emit.cuda_kernel import CudaKernel, Launch, Tile, Tuning
 from chainrule.compiler.emit.cuda_product import TILES, choose_tile
@@ -52,14 +52,16 @@ def doubled(n: int) -> Stage:
 
 
 def summed(n: int, slot: int = 2) -> Stage:
-    return Stage((n,), (rows(0, n),), (), (), (Fold(Access(slot, "f32", (), 0, 1), Element(0), "sum", 1),))
+    fold = Fold(Access(slot, "f32", (), 0, 1), Element(0), "sum", 1)
+    return Stage((n,), (rows(0, n),), (), (), (fold,))
 
 
-def dense(batch_rows: Extent = Extent(1, True), columns: int = 10) -> Product:
+def dense(columns: int = 10) -> Product:
     write = Write(Access(2, "f32", (columns, 1)), Element(0))
     epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), (), (write,))
     return Product(
-        LABEL, (0, 1, 2), (), None, (), (), batch_rows, Extent(columns), Extent(784), Extent(1),
+        LABEL, (0, 1, 2), (), None, (), (),
+        Extent(1, True), Extent(columns), Extent(784), Extent(1),
         Matrix(0, 784, 1), Matrix(1, columns, 1), "f32", epilogue,
     )  # fmt: skip
 

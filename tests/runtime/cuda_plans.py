@@ -1,7 +1,7 @@
 """Plans built by hand for the CUDA tests, and the way to run tests in the simulator.
 
-`Arena` lays out buffers and makes a `Plan`; accesses are made from buffers, so that a test reads like
-the loop it describes.
+`Arena` lays out buffers and makes a `Plan`; accesses are made from buffers, so that a test reads
+like the loop it describes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from chainrule.compiler.plan import (
 from chainrule.compiler.scalar import Call, Element, Literal, Scalar
 from chainrule.compiler.types import Type
 
+ONE = Extent(1)
 SIMULATOR = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 
@@ -98,13 +99,10 @@ def whole(slot: int, shape: tuple[int, ...], dtype: str = "f32", batched: bool =
     return Access(slot, dtype, contiguous(shape), 0, size if batched else 0)
 
 
-_FACTS = {"values": (), "span": None, "reads": (), "writes": ()}
-
-
-def loops(slots: tuple[int, ...], *stages: Stage, batched: bool = True, over: bool = False) -> Loops:
-    return Loops(
-        label="by hand", slots=slots, stages=stages, batched=batched, over_batch=over, **_FACTS  # type: ignore[arg-type]
-    )
+def loops(
+    slots: tuple[int, ...], *stages: Stage, batched: bool = True, over: bool = False
+) -> Loops:
+    return Loops("by hand", slots, (), None, (), (), stages, batched, over)
 
 
 def elementwise(
@@ -128,14 +126,13 @@ def product(
     b: Matrix,
     epilogue: Stage,
     *,
-    loop: Extent = Extent(1),
+    loop: Extent = ONE,
     dtype: str = "f32",
 ) -> Product:
     rows, columns, depth = sizes
     return Product(
-        label="by hand", slots=slots, rows=rows, columns=columns, depth=depth, loop=loop, a=a, b=b,
-        dtype=dtype, epilogue=epilogue, **_FACTS,  # type: ignore[arg-type]
-    )  # fmt: skip
+        "by hand", slots, (), None, (), (), rows, columns, depth, loop, a, b, dtype, epilogue
+    )
 
 
 def plain_epilogue(write: Access, dtype: str = "f32") -> Stage:
@@ -153,23 +150,23 @@ def affine_epilogue(bias: Access, write: Access, dtype: str = "f32") -> Stage:
 
 
 def softmax_loops(classes: int, dtype: str = "f32") -> Loops:
-    """max, exp(x − max), their sum, the quotient: slots scores, scratch max, output, scratch sum."""
+    """max, exp(x − max), their sum, the quotient: slots scores, scratch max, output, scratch
+    sum."""
     row = whole(0, (classes,), dtype)
     greatest, sum_ = Access(1, dtype, ()), Access(3, dtype, ())
     out = whole(2, (classes,), dtype)
-    repeat = {"dtype": dtype, "strides": (0,)}
     stages = (
         Stage((classes,), (row,), (), (), (Fold(greatest, Element(0), "max", 1),)),
         Stage(
             (classes,),
-            (row, Access(1, **repeat)),  # type: ignore[arg-type]
+            (row, Access(1, dtype, (0,))),
             (Let(Call("sub", Element(0), Element(1)), dtype), Let(Call("exp", Temp(0)), dtype)),
             (Write(out, Temp(1)),),
             (Fold(sum_, Temp(1), "sum", 1),),
         ),
         Stage(
             (classes,),
-            (out, Access(3, **repeat)),  # type: ignore[arg-type]
+            (out, Access(3, dtype, (0,))),
             (Let(Call("div", Element(0), Element(1)), dtype),),
             (Write(out, Temp(0)),),
         ),

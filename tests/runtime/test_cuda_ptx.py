@@ -7,28 +7,40 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from chainrule.compiler.emit.cuda import emit
+from chainrule.compiler.emit.cuda_kernel import Tuning
+from chainrule.compiler.emit.cuda_product import TILES
+from chainrule.compiler.plan import (
+    Access,
+    Extent,
+    Fold,
+    Let,
+    Loops,
+    Matrix,
+    Plan,
+    Stage,
+    Temp,
+    Write,
+)
+from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
+from chainrule.dsl.diagnostics import Failure
+from chainrule.runtime import cuda_toolkit
+from chainrule.runtime.cuda import CudaDevice
+from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
 from cuda_plans import (
     SIMULATOR,
     Arena,
     affine_epilogue,
-    elementwise,
     loops,
     plain_epilogue,
     product,
     softmax_loops,
     whole,
 )
-
-from chainrule.compiler.emit.cuda import emit
-from chainrule.compiler.plan import Access, Extent, Fold, Matrix, Plan, Stage
-from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
-from chainrule.dsl.diagnostics import Failure
-from chainrule.runtime import cuda_toolkit
-from chainrule.runtime.cuda import CudaDevice
-from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
 
 TARGETS = [(8, 0), (9, 0)]
 pytestmark = pytest.mark.skipif(SIMULATOR, reason="the simulator compiles nothing")
@@ -68,16 +80,15 @@ def several(dtype: str = "f32") -> Plan:
     )  # fmt: skip
 
 
-def _slots(kernel: object, slots: tuple[int, ...]) -> object:
-    from dataclasses import replace
-
-    return replace(kernel, slots=slots)  # type: ignore[type-var]
+def _slots(kernel: Loops, slots: tuple[int, ...]) -> Loops:
+    return replace(kernel, slots=slots)
 
 
 @pytest.mark.parametrize("cc", TARGETS)
 def test_every_form_compiles_to_ptx(cc: tuple[int, int]) -> None:
     texts = compile_ptx(several(), cc)
-    assert sorted({n.partition("_")[0] for n in texts}) == ["alone", "product", "results", "together"]
+    forms = {n.partition("_")[0] for n in texts}
+    assert forms == {"alone", "product", "results", "together"}
     for ptx in texts.values():
         assert f".target sm_{cc[0]}{cc[1]}" in ptx and ".entry" in ptx
         assert not re.search(r"\.f64", ptx), "f32 arithmetic must not widen"
@@ -89,26 +100,35 @@ def test_doubles_compile_too() -> None:
 
 @pytest.mark.parametrize("dtype", ["f32", "f64", "i32"])
 def test_every_scalar_function_compiles(dtype: str) -> None:
+    real = {"exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos",
+            "floor", "reciprocal", "pow", "uniform", "normal"}  # fmt: skip
+    names = [n for n in FUNCTIONS if dtype != "i32" or n not in real]
     arena = Arena(8)
     for k in range(3):
         arena.add(f"x{k}", (5,), "input", dtype, batched=True)
-    arena.add("y", (5,), "output", dtype, batched=True)
-    calls = []
-    only_real = {"exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin",
-                 "cos", "floor", "reciprocal", "pow", "uniform", "normal"}  # fmt: skip
-    for name, count in FUNCTIONS.items():
-        if dtype == "i32" and name in only_real:
-            continue
+    lets, writes = [], []
+    for name in names:
         draw = name in ("uniform", "normal")
-        arguments = (Literal(1.0), Position(-1)) if draw else map(Element, range(count))
+        arguments = (Literal(1.0), Position(-1)) if draw else map(Element, range(FUNCTIONS[name]))
         result = name if name in ("f32", "f64", "i32", "bool") else dtype
-        calls.append((Call(name, *arguments), result))
+        slot = arena.add(name, (5,), "output", result, batched=True)
+        writes.append(Write(whole(slot, (5,), result), Temp(len(lets))))
+        lets.append(Let(Call(name, *arguments), result))
     reads = tuple(whole(k, (5,), dtype) for k in range(3))
-    kernels = [
-        elementwise((0, 1, 2, 3), (5,), reads, whole(3, (5,), dtype), call, (Call(dtype, Element(0)), dtype))
-        for call in calls
-    ]
-    assert len(compile_ptx(arena.plan(*kernels), (8, 0))) == len(calls)
+    kernel = loops(tuple(range(3 + len(names))), Stage((5,), reads, tuple(lets), tuple(writes)))
+    (ptx,) = compile_ptx(arena.plan(kernel), (8, 0)).values()
+    assert ptx.count("st.global") >= len(names)
+
+
+def test_the_inner_loop_of_a_product_has_no_index_tests() -> None:
+    """Sixteen products cost eight loads and some additions, no more (see docs/cuda.md)."""
+    plan = several()
+    kernels = (plan.kernels[0],)
+    (ptx,) = compile_ptx(replace(plan, kernels=kernels), (9, 0), Tuning(tile=TILES[0])).values()
+    inner = ptx.split("bar.sync")[1]
+    assert inner.count("fma.rn.f32") % 16 == 0
+    assert inner.count("ld.shared") * 2 == inner.count("fma.rn.f32")
+    assert "shr.s64" not in inner and "and.b64" not in inner
 
 
 def test_export_writes_text_ptx_and_the_launch_list(tmp_path: Path) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from chainrule.compiler import random
+from chainrule.compiler.emit.cuda_kernel import Tile, Tuning
+from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
+from chainrule.compiler.scalar import Call, Element, Literal, Position
+from chainrule.runtime.device import Feed
 from cuda_plans import (
     SIMULATOR,
     Arena,
@@ -15,12 +20,6 @@ from cuda_plans import (
     run_simulated,
     whole,
 )
-
-from chainrule.compiler import random
-from chainrule.compiler.emit.cuda_kernel import Tile, Tuning
-from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
-from chainrule.compiler.scalar import Call, Element, Literal, Position
-from chainrule.runtime.device import Feed
 
 if not SIMULATOR:
 
@@ -47,9 +46,7 @@ else:
         arena.add("W", (units, inner), "param", dtype)
         arena.add("b", (units,), "param", dtype)
         arena.add("y", (units,), "output", dtype, batched=True)
-        epilogue = affine_epilogue(
-            Access(2, dtype, (0, 1)), Access(3, dtype, (units, 1)), dtype
-        )
+        epilogue = affine_epilogue(Access(2, dtype, (0, 1)), Access(3, dtype, (units, 1)), dtype)
         kernel = product(
             (0, 1, 2, 3), (BATCH, Extent(units), Extent(inner)),
             Matrix(0, inner, 1), Matrix(1, 1, inner), epilogue, dtype=dtype,
@@ -223,7 +220,7 @@ else:
 
     def test_a_transposed_param_keeps_the_orientation_of_the_user() -> None:
         arena = Arena(1)
-        arena.add("W", (2, 3), "param", transposed=True)
+        arena.add("W", (3, 2), "param", transposed=True)  # as it lies in memory
         arena.add("first", (3,))
         kernel = elementwise(
             (0, 1), (3,), (Access(0, "f32", (1,)),), whole(1, (3,), batched=False),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from chainrule.compiler import random
+from chainrule.compiler.plan import Access, Fold, Let, Plan, Stage, Temp, Write
+from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
 from cuda_plans import (
     SIMULATOR,
     Arena,
@@ -14,10 +17,6 @@ from cuda_plans import (
     softmax_loops,
     whole,
 )
-
-from chainrule.compiler import random
-from chainrule.compiler.plan import Access, Fold, Let, Plan, Stage, Temp, Write
-from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
 
 if not SIMULATOR:
 
@@ -74,7 +73,9 @@ else:
         xs = [floats(BATCH, 5, dtype=dtype) for _ in range(count)]
         if name in ("log", "sqrt", "rsqrt", "log1p", "pow"):
             xs[0] = np.abs(xs[0])
-        kinds = [("bool" if truth or (name == "select" and k == 0) else dtype) for k in range(count)]
+        kinds = [dtype] * count if not truth else ["bool"] * count
+        if name == "select":
+            kinds[0] = "bool"
         xs = [x > 0 if kind == "bool" else x for x, kind in zip(xs, kinds, strict=True)]
         if name in ("eq", "ne", "le", "ge"):
             xs[1][0] = xs[0][0]
@@ -90,9 +91,10 @@ else:
         loaded.run(BATCH)
         expected = np.asarray(REFERENCE[name](*xs))
         found = loaded.read("y", BATCH)
-        assert found.dtype == {"bool": bool, "i32": np.int32, "f32": np.float32, "f64": np.float64}[
-            result
-        ]
+        assert (
+            found.dtype
+            == {"bool": bool, "i32": np.int32, "f32": np.float32, "f64": np.float64}[result]
+        )
         tolerance = 1e-6 if dtype == "f32" else 1e-14
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
@@ -103,11 +105,11 @@ else:
         for name in ("log", "exp", "max", "sqrt"):
             arena.add(name, (5,), batched=True)
         read = (whole(0, (5,)),)
+        x0 = Element(0)
+        calls = [("log", x0), ("exp", x0), ("max", x0, Literal(0.0)), ("sqrt", x0)]
         kernels = [
             elementwise((0, k), (5,), read, whole(1, (5,)), (Call(*call), "f32"))
-            for k, call in enumerate(
-                [("log", Element(0)), ("exp", Element(0)), ("max", Element(0), Literal(0.0)),
-                 ("sqrt", Element(0))], 1)  # fmt: skip
+            for k, call in enumerate(calls, 1)
         ]
         loaded = load(arena.plan(*kernels), x=x)
         loaded.run(1)
