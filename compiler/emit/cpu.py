@@ -1,0 +1,143 @@
+"""Kernels of a plan as Python source for Numba, vectors written out.
+
+In: a `Plan` and what is known of the host (`Target`). Out: one `Program`: source text for each different
+kernel, and which of them each launch runs. The text uses the words of `runtime/simd` and nothing else;
+names in it are made here, and the user's own words occur in comments alone, stripped to plain characters.
+Compiling and running are left to `runtime/cpu.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..plan import AnyKernel, Loops, Plan
+from .cpu_body import indent
+from .cpu_loops import loops_body
+from .cpu_nest import accesses
+from .cpu_product import product_body
+
+SIGNATURE = "arena, row, batch, thread, threads"
+HEAD = '''"""{title}
+
+Written by chainrule. Slot i lies at byte row[i] of the arena.
+"""
+from {simd} import *
+
+
+@kernel
+def run({signature}):
+'''
+
+
+@dataclass(frozen=True)
+class Target:
+    """`registers`: vectors of 16 f32 that the host's registers hold."""
+
+    registers: int = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """One compiled kernel. `scratch`: bytes for each thread. `shared`: threads can share its work."""
+
+    text: str
+    scratch: int
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Run source `source` on these slots. `work` estimates its time on one thread, in nanoseconds."""
+
+    source: int
+    slots: tuple[int, ...]
+    barrier: bool
+    work: float
+
+
+@dataclass(frozen=True)
+class Program:
+    sources: tuple[Source, ...]
+    launches: tuple[Launch, ...]
+
+
+def emit(plan: Plan, target: Target, simd: str) -> Program:
+    """`simd` is the name by which the kernels import the vector words."""
+    texts: dict[str, int] = {}
+    known: dict[tuple[object, ...], int] = {}
+    sources: list[Source] = []
+    launches = []
+    for kernel, barrier in zip(plan.kernels, plan.barriers, strict=True):
+        key = kernel.key
+        if key not in known:
+            source = write(kernel, plan.capacity, target, simd)
+            if source.text not in texts:
+                texts[source.text] = len(sources)
+                sources.append(source)
+            known[key] = texts[source.text]
+        launches.append(Launch(known[key], kernel.slots, barrier, work(kernel, plan.capacity)))
+    return Program(tuple(sources), tuple(launches))
+
+
+def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source:
+    """The module of one kernel."""
+    if isinstance(kernel, Loops):
+        loops = loops_body(kernel)
+        lines, scratch, shared = loops.lines, 0, loops.shared
+    else:
+        product = product_body(kernel, capacity, target.registers)
+        lines, scratch, shared = product.lines, product.scratch, product.shared
+    pointers = [f"p{slot} = at_{dtype}(arena, row, {slot})" for slot, dtype in slots(kernel).items()]
+    head = HEAD.format(title=title(kernel), simd=simd, signature=SIGNATURE)
+    return Source(head + "\n".join(indent([*pointers, *lines])) + "\n", scratch, shared)
+
+
+def slots(kernel: AnyKernel) -> dict[int, str]:
+    """Element type of each slot in use."""
+    if isinstance(kernel, Loops):
+        found = {a.slot: a.dtype for stage in kernel.stages for a in accesses(stage)}
+    else:
+        found = {a.slot: a.dtype for a in accesses(kernel.epilogue) if a.slot >= 0}
+        found |= {kernel.a.slot: kernel.dtype, kernel.b.slot: kernel.dtype}
+    return dict(sorted(found.items()))
+
+
+def title(kernel: AnyKernel) -> str:
+    """What the kernel is, without a word of the user: equal kernels of different layers share it."""
+    if isinstance(kernel, Loops):
+        stages = " then ".join(str(list(s.axes)) for s in kernel.stages)
+        where = "summed over the batch" if kernel.over_batch else (
+            "for each example" if kernel.batched else "once")  # fmt: skip
+        return f"Loops over {stages}, {where}."
+
+    def size(extent: object) -> str:
+        n, batched = kernel.__getattribute__(str(extent)).size, kernel.__getattribute__(str(extent)).batched
+        return f"{n if n != 1 or not batched else ''}{'m' if batched else ''}"
+
+    return f"Product: {size('rows')} x {size('depth')} by {size('depth')} x {size('columns')}."
+
+
+def plain_words(text: str) -> str:
+    """User text that may stand in a comment: printable ASCII, one line, no more than 100 characters."""
+    shown = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return shown.replace("\\", "/").replace('"', "'")[:100]
+
+
+def work(kernel: AnyKernel, batch: int) -> float:
+    """Nanoseconds on one thread, roughly: arithmetic at 100 GFLOP/s, memory at 20 GB/s."""
+    if not isinstance(kernel, Loops):
+        rows, columns, depth = (e.at(batch) for e in (kernel.rows, kernel.columns, kernel.depth))
+        across = -(-columns // 16) * 16
+        return 50 + kernel.loop.at(batch) * rows * across * (depth * 0.02 + 0.3 * len(kernel.epilogue.writes))
+    total = 50.0
+    for stage in kernel.stages:
+        turns = float(batch if kernel.batched or kernel.over_batch else 1)
+        for n in stage.axes[:-1]:
+            turns *= n
+        last = stage.axes[-1] if stage.axes else 1
+        vectors = -(-last // 16) if stage.axes else 1
+        total += turns * vectors * (len(stage.lets) * 1.0 + len(accesses(stage)) * 1.5 + 2)
+    return total
+
+
+__all__ = ["Launch", "Program", "Source", "Target", "emit", "plain_words"]

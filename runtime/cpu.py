@@ -1,0 +1,315 @@
+"""The CPU device: a plan's kernels compiled, its arena in memory, its steps run by the driver.
+
+In: a `Plan`. Out: a `Loaded` program (see `device.py`). Text comes from `compiler/emit/cpu.py`, compiled code
+from `kernel_cache.py`, the loop over kernels and steps from `driver.py`. Which kernels are shared
+by threads is decided here from their estimated work; results do not depend on it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.emit.cpu import Launch, Program, Target, emit, plain_words
+from ..compiler.plan import ALIGN, Buffer, Plan
+from ..dsl.diagnostics import fail
+from . import kernel_cache
+from .device import Array, Feed
+from .threads import Crew, processors
+
+PAD = 4096  # bytes after the arena: whole vectors may be read past the end of a matrix
+SMALL = 2_500.0  # ns: a kernel that one thread does faster than two can meet
+SMALL_STEP = 25_000.0  # ns: a step that is not worth the meetings of several threads
+HUGE_PAGES = 1 << 22
+# The compiled `walk(job, thread)` of driver.py; ctypes lets other Python threads run meanwhile.
+_WALK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}  # as driver.CODES
+
+
+class CpuDevice:
+    """The processors of this machine. `threads`: at most so many (default: all that we may use)."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = max(1, threads if threads is not None else processors())
+        self._crew = Crew(self.threads)
+
+    def load(self, plan: Plan) -> CpuLoaded:
+        """Compile what is not in the cache, and allocate. Raises Failure E510 if memory is short."""
+        program = emit(plan, host(), kernel_cache.SIMD)
+        scratch = max((s.scratch for s in program.sources), default=0)
+        needed = _aligned(plan.arena) + _aligned(scratch) * self.threads + PAD
+        check_memory(needed)
+        notes = _comments(plan, program)
+        addresses = kernel_cache.compile_all(
+            [s.text for s in program.sources], notes, helpers=min(self.threads - 1, 3)
+        )
+        return CpuLoaded(plan, program, addresses, needed, self.threads, self._crew)
+
+
+def host() -> Target:
+    """How many vectors of 16 f32 the registers of this machine hold."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return Target(registers=32)
+    if features.get("avx2") or features.get("neon"):
+        return Target(registers=8)
+    return Target(registers=4)
+
+
+def check_memory(needed: int) -> None:
+    """Refuse what the machine cannot hold, before anything is allocated."""
+    available = available_memory()
+    if available is None or needed <= available:
+        return
+    raise fail(
+        "E510",
+        f"this plan needs {_size(needed)} of memory, and {_size(available)} are available",
+        help="take a smaller batch, or a smaller net",
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _aligned(count: int) -> int:
+    return -(-count // ALIGN) * ALIGN
+
+
+def _comments(plan: Plan, program: Program) -> list[str]:
+    """For each source, the first kernel that uses it and its line: for whoever reads the text."""
+    notes = [""] * len(program.sources)
+    for kernel, launch in zip(plan.kernels, program.launches, strict=True):
+        if not notes[launch.source]:
+            where = f" ({kernel.span})" if kernel.span is not None else ""
+            notes[launch.source] = plain_words(f"first made for {kernel.label}{where}")
+    return notes
+
+
+def _memory(size: int) -> Array:
+    """Zeroed bytes on page boundaries, on huge pages where they are offered and worth it."""
+    pages = mmap.mmap(-1, size)
+    if size >= HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            return np.frombuffer(pages, np.uint8)
+    return np.frombuffer(pages, np.uint8)
+
+
+class CpuLoaded:
+    """A plan in memory."""
+
+    def __init__(
+        self, plan: Plan, program: Program, addresses: Sequence[int], size: int, threads: int,
+        crew: Crew,
+    ) -> None:  # fmt: skip
+        self.plan, self._crew = plan, crew
+        self._walk = _WALK(kernel_cache.driver())
+        self._arena = _memory(size)
+        self._base = self._arena.ctypes.data
+        self._launches = program.launches
+        self._addresses = [addresses[launch.source] for launch in program.launches]
+        self._shared = [program.sources[launch.source].shared for launch in program.launches]
+        self._rows = self._offsets(program.launches)
+        self._sync = np.zeros(2 * ALIGN // 8, np.int64)
+        self._tables = {1: self._table(1)}
+        work = sum(launch.work for launch in program.launches)
+        self._threads = threads if work > SMALL_STEP else 1
+        self._recorded = np.array(
+            [[b.offset, CODES[b.type.dtype]] for b in map(plan.buffers.__getitem__, plan.recorded.values())],
+            np.int64,
+        ).reshape(-1, 2)
+        self._scalars = {b.name: b for b in plan.buffers if b.kind == "scalar"}
+
+    # ------------------------------------------------------------------------------------- tables
+
+    def _offsets(self, launches: Sequence[Launch]) -> NDArray[np.int64]:
+        """The byte offsets of every launch's slots, then that of scratch memory."""
+        scratch = _aligned(self.plan.arena)
+        rows: list[int] = []
+        self._starts = []
+        for launch in launches:
+            self._starts.append(len(rows))
+            rows += [self.plan.buffers[i].offset for i in launch.slots] + [scratch]
+        return np.array(rows or [0], np.int64)
+
+    def _table(self, threads: int) -> NDArray[np.int64]:
+        """Barriers where the plan asks for one and more than one thread is concerned."""
+        program = np.zeros((len(self._launches), 4), np.int64)
+        ran_alone = ran_shared = asked = False
+        for k, launch in enumerate(self._launches):
+            alone = threads == 1 or not self._shared[k] or launch.work < SMALL
+            asked = asked or launch.barrier
+            barrier = asked and (ran_shared or (ran_alone and not alone))
+            if barrier:
+                ran_alone = ran_shared = asked = False
+            ran_alone, ran_shared = ran_alone or alone, ran_shared or not alone
+            program[k] = (self._addresses[k], self._starts[k], barrier, alone)
+        return program
+
+    # --------------------------------------------------------------------------------- the arena
+
+    def _view(self, buffer: Buffer, rows: int | None = None) -> Array:
+        """A buffer's memory in its own orientation."""
+        type = buffer.type
+        count = self.plan.capacity if rows is None else rows
+        shape = type.shape
+        size = type.size * type.numpy.itemsize * (count if type.batched else 1)
+        part = self._arena[buffer.offset : buffer.offset + size].view(type.numpy)
+        return part.reshape((count, *shape) if type.batched else shape)
+
+    def write(self, name: str, array: Array) -> None:
+        """Set an input, param, state or scalar. Raises ValueError on another shape."""
+        buffer = self.plan.buffer(name)
+        type = buffer.type
+        values = np.asarray(array)
+        if type.batched:
+            fits = values.shape[1:] == type.shape and values.ndim == len(type.shape) + 1
+            if not fits or len(values) > self.plan.capacity:
+                raise ValueError(_wrong(name, type.shape, values.shape, self.plan.capacity))
+            self._view(buffer, len(values))[...] = values
+            return
+        wanted = type.shape[::-1] if buffer.transposed else type.shape
+        if values.shape != wanted:
+            raise ValueError(_wrong(name, wanted, values.shape, None))
+        self._view(buffer)[...] = values.T if buffer.transposed else values
+
+    def read(self, name: str, batch: int | None = None) -> Array:
+        """A copy in the user's orientation."""
+        buffer = self.plan.buffer(name)
+        view = self._view(buffer, batch if buffer.type.batched else None)
+        return np.array(view.T if buffer.transposed else view, order="C")
+
+    def snapshot(self) -> list[tuple[int, Array]]:
+        """Params and states: a copy of each stretch of memory they fill."""
+        return [(start, self._arena[start:end].copy()) for start, end in self._kept()]
+
+    def restore(self, snapshot: list[tuple[int, Array]]) -> None:
+        """Put params and states back as they were."""
+        for start, part in snapshot:
+            self._arena[start : start + len(part)] = part
+
+    def _kept(self) -> list[tuple[int, int]]:
+        """Stretches of params and states, neighbours joined."""
+        ends = sorted(
+            (b.offset, b.offset + b.nbytes(self.plan.capacity))
+            for b in self.plan.buffers
+            if b.kind in ("param", "state")
+        )
+        joined: list[tuple[int, int]] = []
+        for start, end in ends:
+            if joined and start - joined[-1][1] < ALIGN:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return joined
+
+    # ------------------------------------------------------------------------------------ running
+
+    def run(self, batch: int, *, seed: int = 0, step: int = 1) -> dict[str, float]:
+        """One run on what was written."""
+        if not 0 < batch <= self.plan.capacity:
+            raise ValueError(f"a batch of {batch} does not fit a capacity of {self.plan.capacity}")
+        fields = np.zeros((0, 3), np.int64)
+        scalars, numbers = self._step_scalars(1, step, {})
+        records = self._go(fields, 0, batch, batch, seed, step, scalars, numbers, 1)
+        return dict(zip(self.plan.recorded, records[0].tolist(), strict=True))
+
+    def run_steps(self, feed: Feed, *, seed: int, step: int) -> NDArray[np.float64]:
+        """Consecutive steps; see `Loaded`."""
+        if not 0 < feed.batch <= self.plan.capacity:
+            raise ValueError(f"a batch of {feed.batch} exceeds a capacity of {self.plan.capacity}")
+        rows = np.ascontiguousarray(feed.rows, np.int64)
+        arrays = []
+        fields = []
+        for name, array in feed.fields.items():
+            buffer = self.plan.buffer(name)
+            values = np.ascontiguousarray(array, buffer.type.numpy)
+            if values.shape[1:] != buffer.type.shape:
+                raise ValueError(_wrong(name, buffer.type.shape, values.shape, None))
+            if len(rows) and not (0 <= rows.min() and rows.max() < len(values)):
+                raise ValueError(f"`{name}` has {len(values)} examples, and others are asked for")
+            arrays.append(values)
+            size = buffer.type.size * buffer.type.numpy.itemsize
+            fields.append([values.ctypes.data, buffer.offset, size])
+        scalars, numbers = self._step_scalars(feed.steps, step, feed.scalars)
+        table = np.array(fields, np.int64).reshape(-1, 3)
+        return self._go(
+            table, rows.ctypes.data, len(rows), feed.batch, seed, step, scalars, numbers, feed.steps
+        )
+
+    def _step_scalars(self, steps: int, step: int, given: Any) -> tuple[Array, Array]:
+        """Offsets and types of the scalars set at each step, and their numbers."""
+        names = [n for n in self._scalars if n in given or n == "step"]
+        places = [[self._scalars[n].offset, CODES[self._scalars[n].type.dtype]] for n in names]
+        numbers = np.empty((steps, len(names)))
+        for k, name in enumerate(names):
+            numbers[:, k] = given[name] if name in given else np.arange(step, step + steps)
+        return np.array(places, np.int64).reshape(-1, 2), numbers
+
+    def _go(
+        self, fields: Array, picked: int, total: int, batch: int, seed: int, step: int,
+        scalars: Array, numbers: Array, steps: int,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Run on as many threads as pay."""
+        threads = self._threads
+        if threads not in self._tables:
+            self._tables[threads] = self._table(threads)
+        program = self._tables[threads]
+        self._arena[:8].view(np.int64)[0] = np.uint64(seed & (2**64 - 1)).astype(np.int64)
+        records = np.empty((steps, len(self.plan.recorded)))
+        counter = -(-self._sync.ctypes.data // ALIGN) * ALIGN
+        goal = int(self._sync[(counter - self._sync.ctypes.data) // 8])
+
+        job = np.array(
+            [
+                self._base, program.ctypes.data, len(program), self._rows.ctypes.data,
+                fields.ctypes.data, len(fields), picked, total, batch, step, scalars.ctypes.data,
+                len(scalars), numbers.ctypes.data, self._recorded.ctypes.data,
+                len(self._recorded), records.ctypes.data, counter, goal, threads,
+            ],
+            np.int64,
+        )  # fmt: skip
+        address = job.ctypes.data
+
+        def task(thread: int) -> int:
+            # Everything the job names stays alive with this closure, also in a slow helper.
+            assert job is not None and numbers is not None and records is not None
+            return int(self._walk(address, thread))
+
+        done = task(0) if threads == 1 else self._crew.run(task, threads)
+        assert isinstance(done, int)
+        return records[:done]
+
+
+def _wrong(name: str, want: tuple[int, ...], got: tuple[int, ...], capacity: int | None) -> str:
+    most = f" and at most {capacity} examples" if capacity is not None else ""
+    return f"`{name}` takes shape {list(want)}{most}, got {list(got)}"
+
+
+__all__ = ["CpuDevice", "CpuLoaded"]

@@ -1,0 +1,248 @@
+"""Walks the table of a compiled step: many steps in one call, without Python in between.
+
+In: a table of kernel addresses with their rows of offsets, the arena, the examples of each step. Out: the
+recorded numbers of every step. Each thread runs `walk` on the same table and takes its part of every kernel;
+they meet at barriers. One walker is compiled for all nets, because a call for each kernel in straight
+line would cost milliseconds of compilation apiece. Nothing here imports the rest of chainrule.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from . import simd
+from .simd.blocks import least, share
+from .simd.lanes import F32, F64, I8, I32, I64
+
+# program: address of the kernel, index of its row, wait before it, for thread 0 alone.
+# fields: address of the examples, where the input lies, bytes of one example.
+# Element types of scalars, in the arena and in the tables.
+CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}
+HEADER_STEP = 8
+PATIENCE = 4000  # turns of a waiting thread before it lets others run
+
+
+@intrinsic
+def call(typingctx: Any, address: Any, arena: Any, row: Any, batch: Any, thread: Any, threads: Any) -> Any:
+    """Run the kernel at `address`; arena and row are addresses too."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        b = builder
+        bytes_, words = I8.as_pointer(), I64.as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [bytes_, words, I64, I64, I64])
+        target = b.inttoptr(args[0], function.as_pointer())
+        b.call(target, [b.inttoptr(args[1], bytes_), b.inttoptr(args[2], words), *args[3:]])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), lower
+
+
+@intrinsic
+def at(typingctx: Any, table: Any, index: Any) -> Any:
+    """int64 number `index` of the table at an address."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], I64.as_pointer())
+        return builder.load(builder.gep(place, [args[1]], source_etype=I64), typ=I64)
+
+    return types.int64(types.int64, types.int64), lower
+
+
+@intrinsic
+def write_i64(typingctx: Any, address: Any, value: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], I64.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), lower
+
+
+@intrinsic
+def read_f64(typingctx: Any, address: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], F64.as_pointer()), typ=F64)
+
+    return types.float64(types.int64), lower
+
+
+@intrinsic
+def write_f64(typingctx: Any, address: Any, value: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], F64.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float64), lower
+
+
+def _cases(b: ir.IRBuilder, code: Any) -> Iterator[ir.Type]:
+    """A block for each element type, chosen by its code; the type is what lies in memory."""
+    end = b.append_basic_block("done")
+    switch = b.switch(code, end)
+    for number, kind in enumerate((F32, F64, I32, I8)):
+        block = b.append_basic_block("case")
+        switch.add_case(ir.Constant(I64, number), block)
+        b.position_at_end(block)
+        yield kind
+        b.branch(end)
+    b.position_at_end(end)
+
+
+@intrinsic
+def number_at(typingctx: Any, address: Any, code: Any) -> Any:
+    """The scalar of type `code` at an address, as f64."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        result = cgutils.alloca_once(builder, F64)
+        for kind in _cases(builder, args[1]):
+            raw = builder.load(builder.inttoptr(args[0], kind.as_pointer()), typ=kind)
+            if kind != F64:
+                raw = builder.fpext(raw, F64) if kind == F32 else builder.sitofp(raw, F64)
+            builder.store(raw, result)
+        return builder.load(result, typ=F64)
+
+    return types.float64(types.int64, types.int64), lower
+
+
+@intrinsic
+def put_number(typingctx: Any, address: Any, code: Any, value: Any) -> Any:
+    """Write an f64 as a scalar of type `code`."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        for kind in _cases(builder, args[1]):
+            value = args[2]
+            if kind == F32:
+                value = builder.fptrunc(value, F32)
+            elif kind != F64:
+                value = builder.fptosi(value, kind)
+            builder.store(value, builder.inttoptr(args[0], kind.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float64), lower
+
+
+@intrinsic
+def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
+    """`size` bytes from one address to another."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place, start = (builder.inttoptr(a, I8.as_pointer()) for a in args[:2])
+        cgutils.raw_memcpy(builder, place, start, args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), lower
+
+
+@intrinsic
+def meet(typingctx: Any, counter: Any, goal: Any, threads: Any) -> Any:
+    """A barrier: the counter grows by one for each thread; gives what it stands at when all came.
+
+    Everything written before is seen after. A waiting thread spins, and after a while offers its
+    core to others.
+    """
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        b = builder
+        place = b.inttoptr(args[0], I64.as_pointer())
+        goal = b.add(args[1], args[2])
+        b.atomic_rmw("add", place, ir.Constant(I64, 1), "acq_rel")
+        before = b.block
+        look, rest, done = (b.append_basic_block(n) for n in ("look", "rest", "done"))
+        b.branch(look)
+        b.position_at_end(look)
+        turns = b.phi(I64)
+        turns.add_incoming(ir.Constant(I64, 0), before)
+        here = b.load_atomic(place, "acquire", 8, typ=I64)
+        b.cbranch(b.icmp_signed("<", here, goal), rest, done)
+        b.position_at_end(rest)
+        _rest(b, turns)
+        turns.add_incoming(b.add(turns, ir.Constant(I64, 1)), b.block)
+        b.branch(look)
+        b.position_at_end(done)
+        return goal
+
+    return types.int64(types.int64, types.int64, types.int64), lower
+
+
+def _rest(b: ir.IRBuilder, turns: Any) -> None:
+    """One turn of waiting: a hint to the processor, later a word to the system."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        b.call(cgutils.get_or_insert_function(b.module, kind, "llvm.x86.sse2.pause"), [])
+    if sys.platform == "win32":
+        return
+    with b.if_then(b.icmp_signed(">", turns, ir.Constant(I64, PATIENCE)), likely=False):
+        kind = ir.FunctionType(I32, [])
+        b.call(cgutils.get_or_insert_function(b.module, kind, "sched_yield"), [])
+
+
+# What `walk` is told, int64 each: see its text.
+JOB = (
+    "arena", "program", "kernels", "rows", "fields", "inputs", "picked", "total", "batch", "step",
+    "scalars", "given", "numbers", "recorded", "results", "records", "counter", "goal", "threads",
+)  # fmt: skip
+
+
+def walk(job: int, thread: int) -> int:
+    """Run steps of `batch` examples out of `total`; gives the number of steps done.
+
+    `job` is the address of the numbers named in `JOB`. program [kernels, 4], fields [inputs, 3],
+    scalars [given, 2] (offset, type) with numbers [step, given], recorded [results, 2] alike, with
+    records [step, results]: addresses of tables. `rows`: address of the table of offsets. `picked`:
+    address of the positions of the examples in the fields. A step that records something not finite
+    is the last. `counter`: address of the barrier, which stands at `goal` when all threads begin.
+    """
+    arena, program, kernels, rows = at(job, 0), at(job, 1), at(job, 2), at(job, 3)
+    fields, inputs, picked, total = at(job, 4), at(job, 5), at(job, 6), at(job, 7)
+    batch, first_step, scalars, given = at(job, 8), at(job, 9), at(job, 10), at(job, 11)
+    numbers, recorded, results, records = at(job, 12), at(job, 13), at(job, 14), at(job, 15)
+    counter, goal, threads = at(job, 16), at(job, 17), at(job, 18)
+    steps = (total + batch - 1) // batch
+    for s in range(steps):
+        start = s * batch
+        count = least(batch, total - start)
+        first, last = share(count, thread, threads, 1), share(count, thread + 1, threads, 1)
+        for f in range(inputs):
+            source, base, size = at(fields, 3 * f), arena + at(fields, 3 * f + 1), at(fields, 3 * f + 2)
+            for e in range(first, last):
+                copy(base + e * size, source + at(picked, start + e) * size, size)
+        if thread == 0:
+            write_i64(arena + HEADER_STEP, first_step + s)
+            for q in range(given):
+                value = read_f64(numbers + 8 * (s * given + q))
+                put_number(arena + at(scalars, 2 * q), at(scalars, 2 * q + 1), value)
+        if threads > 1:
+            goal = meet(counter, goal, threads)
+        for k in range(kernels):
+            if threads > 1 and at(program, 4 * k + 2):
+                goal = meet(counter, goal, threads)
+            address, row = at(program, 4 * k), rows + 8 * at(program, 4 * k + 1)
+            if at(program, 4 * k + 3) == 0:
+                call(address, arena, row, count, thread, threads)
+            elif thread == 0:
+                call(address, arena, row, count, 0, 1)
+        if threads > 1:
+            goal = meet(counter, goal, threads)
+        bad = False
+        for q in range(results):
+            value = number_at(arena + at(recorded, 2 * q), at(recorded, 2 * q + 1))
+            if thread == 0:
+                write_f64(records + 8 * (s * results + q), value)
+            if not value - value == 0.0:  # infinite or not a number
+                bad = True
+        if bad:
+            return s + 1
+    return steps
+
+
+def compiled() -> Any:
+    """`walk` as a C function."""
+    keep = simd.settings["disk_cache"]
+    return numba.cfunc(types.int64(types.int64, types.int64), cache=keep, error_model="numpy")(walk)

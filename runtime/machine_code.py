@@ -1,0 +1,58 @@
+"""Machine code kept in files, and linked into this process without Numba.
+
+In: object code with the name of its function. Out: the address of the function. Starting Numba costs half a
+second, so a program that finds all its kernels compiled does not: llvmlite's linker is enough. Code that
+needs Numba's own helpers is not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOREIGN = (b"numba_gil", b"PyErr_", b"NRT_")  # symbols that exist only where Numba has started
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A file that others see whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
+
+
+def keep(path: Path, function: Any) -> None:
+    """Write the object code of a compiled C function, if it stands by itself."""
+    code = bytes(function._library._get_compiled_object())
+    if not any(symbol in code for symbol in FOREIGN):
+        write_whole(path, function.native_name.encode() + b"\n" + code)
+
+
+def link(path: Path) -> int:
+    """The address of the function in a file written by `keep`. Raises ValueError on another file."""
+    import llvmlite.binding as llvm
+
+    name, _, code = path.read_bytes().partition(b"\n")
+    if not code.startswith((b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa")):
+        raise ValueError(f"{path} holds no object code")
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(name.decode()))
+    if not address:
+        raise ValueError(f"{path} does not define its function")
+    return address
+
+
+@cache
+def _engine() -> Any:
+    """One linker for the process: it owns the memory of the code."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
