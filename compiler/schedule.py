@@ -240,14 +240,14 @@ class _Arena:
                     dies[home] = max(dies.get(home, now), now)
         homes = list(born)
         types = [h.value.type for h in homes]
-        buffers = [Buffer("", "temp", t, 0) for t in types]
-        lives = [Life(max(b.nbytes(self.capacity), 1), born[h], dies[h])
-                 for b, h in zip(buffers, homes, strict=True)]  # fmt: skip
+        sizes = [Buffer("", "temp", t, 0).nbytes(self.capacity) for t in types]
+        lives = [Life(max(n, 1), born[h], dies[h]) for n, h in zip(sizes, homes, strict=True)]
         offsets, size = place(lives)
         start = aligned(self.end)
-        for home, b, offset in zip(homes, buffers, offsets, strict=True):
+        for home, type, offset in zip(homes, types, offsets, strict=True):
             self.index[home] = len(self.buffers)
-            self.buffers.append(replace(b, offset=start + offset, name=home.value.origin.name))
+            name = home.value.origin.name
+            self.buffers.append(Buffer(name, "temp", type, start + offset))
         self.end = start + size
 
     def _is_temporary(self, home: Home) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from ..value import Value
 
 _WIDTH = 72
-_LEVELS = 5
+_LEVELS = 4
 
 
 def label(results: Sequence[Value]) -> str:
@@ -35,7 +35,7 @@ def equation(v: Value, levels: int) -> str:
     attrs: Any = v.attrs
     if v.op.family == "leaf":
         return str(attrs.get("name", "")).rsplit(".", 1)[-1] or _number(attrs)
-    if levels == 0:
+    if levels == 0 or (levels < _LEVELS and v.origin.name and v.origin.role == "forward"):
         return v.origin.name or "…"
     args = [equation(a, levels - 1) for a in v.args]
     if v.op.family == "contraction" and len(args) == 2:

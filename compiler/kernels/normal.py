@@ -32,6 +32,7 @@ COSTS = {
 }  # fmt: skip
 EXPENSIVE = 8  # recomputing this much is worse than a load and a store
 HOIST = 6  # computing this much again for every element of something bigger is worse
+_REMEMBERED = 1 << 12
 LIMIT = 24  # operations that may be computed again in each user; longer chains are stored
 
 
@@ -175,24 +176,62 @@ def _operand(n: Normal, x: Value, offset: int, strides: tuple[int, ...],
 
 
 def _elementwise(n: Normal, v: Value) -> Form | Value:
-    op = v.op
-    expression: Scalar = op.expression(v, *map(Element, range(len(v.args))))  # type: ignore[attr-defined]
-    used = _used(expression)
-    if isinstance(expression, Element):
-        x = v.args[expression.slot]
+    word = _word(v)
+    shape = v.shape
+    if word.same_as is not None:
+        x = v.args[word.same_as]
         if x.type.dtype == v.type.dtype and _whole(x, v):
             return n.rep[x]
-    operands, places = [], {}
-    shape = v.shape
-    for slot in sorted(used):
-        x = v.args[slot]
-        places[slot] = len(operands)
-        operands.append(_operand(n, x, 0, repeated(x.shape, shape), shape))
-    if any(slot != k for slot, k in places.items()):
-        expression = _renumbered(expression, places)
-    draws = _calls(expression, ("uniform", "normal"))
-    n.seeded = n.seeded or draws
-    return Point(v, tuple(operands), expression, _cost(expression), draws)
+    operands = tuple(
+        _operand(n, v.args[k], 0, repeated(v.args[k].shape, shape), shape) for k in word.operands
+    )
+    n.seeded = n.seeded or word.draws
+    return Point(v, operands, word.expression, word.cost, word.draws)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """An elementwise operation's expression: constants are literals in it, `operands` the rest."""
+
+    expression: Scalar
+    operands: tuple[int, ...]
+    cost: int
+    draws: bool
+    same_as: int | None  # it is that operand
+
+
+_words: dict[tuple[object, ...], _Word] = {}
+
+
+def _word(v: Value) -> _Word:
+    """Remembered: a large net says the same few words over and over."""
+    numbers = tuple(str(a.attrs["value"]) if a.is_constant else a.type.dtype for a in v.args)
+    attrs = tuple(v.attrs.items()) if v.attrs else ()
+    key = (v.op, attrs, v.type.dtype, len(v.shape), numbers)
+    found = _words.get(key)
+    if found is None:
+        if len(_words) > _REMEMBERED:
+            _words.clear()
+        found = _words[key] = _new_word(v)
+    return found
+
+
+def _new_word(v: Value) -> _Word:
+    slots = [k for k, a in enumerate(v.args) if not a.is_constant]
+    terms: list[Scalar] = [
+        Literal(a.attrs["value"]) if a.is_constant else Element(slots.index(k))
+        for k, a in enumerate(v.args)
+    ]
+    expression: Scalar = v.op.expression(v, *terms)  # type: ignore[attr-defined]
+    used = sorted(p.slot for p in set(_parts(expression)) if isinstance(p, Element))
+    if used != list(range(len(slots))):
+        expression = _renumbered(expression, {slot: k for k, slot in enumerate(used)})
+        slots = [slots[k] for k in used]
+    calls = [p.function for p in _parts(expression) if isinstance(p, Call)]
+    cost = sum(COSTS.get(f, 1) for f in calls)
+    draws = any(f in ("uniform", "normal") for f in calls)
+    same_as = slots[expression.slot] if isinstance(expression, Element) else None
+    return _Word(expression, tuple(slots), cost, draws, same_as)
 
 
 def _view(n: Normal, v: Value) -> Form | Value:
@@ -322,17 +361,17 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
         grows = size >= 2 * w.type.size or batched > w.type.batched
         if isinstance(form, Pieces):
             grows = batched > w.type.batched
-        if w not in n.stored:
-            rigidly = w in rigid and not (o.same and w.type.batched == batched)
-            if rigidly or (w in n.opaque and not _digits_known(o, w, space)):
-                n.stored.add(w)
-                n.hoisted.add(w)
+        rigidly = w in rigid and not (o.same and w.type.batched == batched)
+        if rigidly or (w in n.opaque and not _digits_known(o, w, space)):
+            n.stored.add(w)
+            n.hoisted.add(w)
         if grows and n.cost[w] >= HOIST and below.operands:
             n.stored.add(w)
             n.hoisted.add(w)
+        # Stored or not: a neighbour in the same stage computes it anew.
+        stiff = stiff or w in rigid
         if w not in n.stored:
             total += n.cost[w]
-            stiff = stiff or w in rigid
     if isinstance(form, Point):
         n.cost[v] = total + form.cost
         if stiff:
@@ -348,7 +387,7 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
 def _is_opaque(n: Normal, form: Point) -> bool:
     """Whether an element's index along each axis is needed, not only its flat index."""
     for o in form.operands:
-        if (any(o.strides) and not o.same) or (o.value in n.opaque and o.value not in n.stored):
+        if (any(o.strides) and not o.same) or o.value in n.opaque:
             return True
     return uses_position(form.expression) and not form.draws
 
@@ -373,21 +412,6 @@ def _parts(expression: Scalar) -> Iterable[Scalar]:
         yield part
         if isinstance(part, Call):
             stack.extend(part.arguments)
-
-
-@lru_cache(maxsize=1 << 12)
-def _used(expression: Scalar) -> frozenset[int]:
-    return frozenset(p.slot for p in _parts(expression) if isinstance(p, Element))
-
-
-@lru_cache(maxsize=1 << 12)
-def _cost(expression: Scalar) -> int:
-    return sum(COSTS.get(p.function, 1) for p in _parts(expression) if isinstance(p, Call))
-
-
-@lru_cache(maxsize=1 << 12)
-def _calls(expression: Scalar, functions: tuple[str, ...]) -> bool:
-    return any(isinstance(p, Call) and p.function in functions for p in _parts(expression))
 
 
 @lru_cache(maxsize=1 << 12)
