@@ -23,7 +23,7 @@ from .session import compile_graph
 
 Array = NDArray[Any]
 H = 1e-6  # the best step for f64: cube root of the rounding error, about
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)

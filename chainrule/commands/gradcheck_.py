@@ -36,7 +36,7 @@ def command(
     """Compare every parameter's gradient with finite differences, in f64.
 
     Prints the greatest relative difference for the compiled gradient and for the
-    plain interpreter. Exit code 1 if one is above 1e-5.
+    plain interpreter. Exit code 1 if one is above 1e-6.
     """
     from ..cli import RunFailed
     from ..compiler.pipeline import forward

@@ -1,0 +1,49 @@
+"""`chainrule draw FILE`: the net as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..console import say
+from ..options import data_option, file_argument, net_option, out_option, set_option
+from ..pictures import FORMATS, THEMES, VIEWS
+
+
+@click.command("draw")
+@file_argument
+@net_option
+@set_option
+@click.option(
+    "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
+    help="Layers, single operations, or the backward pass.",
+)  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
+@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")
+@click.option("--theme", type=click.Choice(THEMES), default="light", show_default=True)
+@click.option("--loss", metavar="NAME", help="Which loss, for the backward view.")
+@data_option
+@out_option
+def command(
+    file: Path,
+    net: str | None,
+    settings: tuple[str, ...],
+    view: str,
+    kind: str,
+    depth: int | None,
+    theme: str,
+    loss: str | None,
+    data_root: Path | None,
+    out: Path | None,
+) -> None:
+    """Draw a net; the .dot text is written beside the picture."""
+    from ..model import Model
+    from ..pictures import draw
+    from ..project import open_module, output_folder, settings_given
+
+    model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)
+    picture = draw(model, view, depth=depth, theme=theme, loss=loss)
+    stem = view if len(model.module.nets) == 1 else f"{model.name}-{view}"
+    for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
+        say(f"wrote {path}")

@@ -1,0 +1,133 @@
+"""Pictures, derivations and curves of a model: where the compiler's graphs meet `viz`.
+
+In: a model and what is wanted. Out: a `Picture` that notebooks show and `save` writes; derivations as
+text; the files of the loss curve. Layout and formulas are `viz`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiler.graph import Graph
+from .compiler.pipeline import forward
+from .dsl.diagnostics import did_you_mean, fail
+from .runtime.files import write_text
+from .runtime.gradcheck import random_inputs
+from .runtime.plain import run_graph
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .runtime.history import History
+
+VIEWS = ("layers", "operations", "backward")
+FORMATS = ("svg", "png", "pdf", "dot")
+THEMES = ("light", "dark", "print")
+SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A diagram as DOT text; it lays itself out when it is shown or saved."""
+
+    dot: str
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write it; the ending says how: .svg, .png, .pdf or .dot. Gives the files written."""
+        from .viz.render import render
+
+        return render(self.dot, Path(path))
+
+    def _repr_svg_(self) -> str:
+        from .viz.render import svg
+
+        return svg(self.dot)
+
+
+def draw(
+    model: Model,
+    view: str = "layers",
+    *,
+    depth: int | None = None,
+    theme: str = "light",
+    loss: str | None = None,
+) -> Picture:
+    """One view of a net. Raises Failure E603 for a view that there is not."""
+    graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
+    if view == "layers":
+        from .viz.layers import layers
+
+        return Picture(layers(graph, depth, theme))
+    if view == "operations":
+        from .viz.operations import operations
+
+        return Picture(operations(graph, depth, theme))
+    if view == "backward":
+        from .viz.backward import backward
+
+        return Picture(backward(graph, loss, depth, theme))
+    near = did_you_mean(view, VIEWS)
+    raise fail("E603", f"there is no view `{view}`", help=near or f"views are {', '.join(VIEWS)}")
+
+
+def derive(
+    model: Model,
+    format: str = "text",
+    param: str | None = None,
+    index: bool = False,
+    loss: str | None = None,
+) -> str:
+    """The derivation of a net's gradients, its closed forms checked against the compiler's."""
+    from .viz import derive as derivation
+
+    graph = forward(model.module, model.name, training=True, dtype="f64", sizes=model.sizes)
+    found = derivation.derive(
+        graph, loss, [param] if param else None, index=index, check=_at_random
+    )
+    if format == "text":
+        from .viz.derive_text import text
+
+        return text(found)
+    if format == "markdown":
+        from .viz.derive_markdown import markdown
+
+        return markdown(found)
+    if format == "latex":
+        from .viz.derive_latex import latex
+
+        return latex(found)
+    near = did_you_mean(format, SUFFIX)
+    shown = near or f"formats are {', '.join(SUFFIX)}"
+    raise fail("E603", f"there is no format `{format}`", help=shown)
+
+
+def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:
+    """The outputs at a random point, by the plain interpreter."""
+    batch = 3
+    draw = np.random.default_rng(7)
+    given: dict[str, Any] = random_inputs(graph, batch, 7)
+    for leaf in (*graph.params, *graph.states):
+        given[leaf.name] = 0.5 * draw.standard_normal(leaf.value.shape)
+    for leaf in graph.states:  # running variances are not negative
+        given[leaf.name] = np.abs(given[leaf.name])
+    found = run_graph(graph, given, batch=batch)
+    return {name: array for (_, name), array in found.items()}
+
+
+def write_derivation(text: str, format: str, folder: Path, stem: str) -> Path:
+    """Put a derivation into a folder."""
+    path = folder / f"{stem}{SUFFIX[format]}"
+    write_text(path, text if text.endswith("\n") else text + "\n")
+    return path
+
+
+def curves(history: History, folder: Path) -> list[Path]:
+    """Draw the curves of a run: `loss.svg` and `loss.png`."""
+    from .viz.curves import curves as draw_curves
+
+    rows = [row.as_dict() for row in history.rows]
+    return draw_curves(rows, folder)
