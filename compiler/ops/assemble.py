@@ -19,7 +19,7 @@ class Concat(Assemble):
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
         if not args:
-            raise ShapeError("`concat` needs at least one value", code="E309")
+            raise ShapeError("`concat` needs at least one value", code="E322")
         dtype = promote(*(a.type.dtype for a in args))
         axis = axis_index(int(attrs.get("axis", 0)), len(args[0].shape))
         return tuple(cast(a, dtype) for a in args), {"axis": axis}
@@ -31,7 +31,7 @@ class Concat(Assemble):
             if _without(t.shape, axis) != _without(first, axis) or len(t.shape) != len(first):
                 raise ShapeError(f"`concat` along axis {axis} needs the other sizes to match,"
                                  f" got {list(first)} and {list(t.shape)}",
-                                 code="E309", operand=k)  # fmt: skip
+                                 code="E322", operand=k)  # fmt: skip
         total = sum(t.shape[axis] for t in types)
         shape = (*first[:axis], total, *first[axis + 1 :])
         return Type(shape, types[0].dtype, any(t.batched for t in types))
@@ -71,7 +71,7 @@ class Pad(Assemble):
         )
         if not fits:
             raise ShapeError(f"{list(x.shape)} at {list(start)} does not fit into {list(shape)}",
-                             code="E309", operand=0)  # fmt: skip
+                             code="E322", operand=0)  # fmt: skip
         return Type(shape, x.dtype, x.batched)
 
     def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:

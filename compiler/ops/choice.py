@@ -42,7 +42,7 @@ class Cast(Elementwise):
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
         if attrs.get("dtype") not in DTYPES:
-            raise ShapeError(f"`{attrs.get('dtype')}` is not an element type", code="E316",
+            raise ShapeError(f"`{attrs.get('dtype')}` is not an element type", code="E326",
                              help=f"one of {', '.join(DTYPES)}")  # fmt: skip
         return args, attrs
 
@@ -98,11 +98,11 @@ class OneHot(Elementwise):
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
         (x,) = args
         if x.type.dtype not in ("i32", "bool"):
-            raise ShapeError(f"`one_hot` needs labels, got {x.type}", code="E311", operand=0,
+            raise ShapeError(f"`one_hot` needs labels, got {x.type}", code="E308", operand=0,
                              help="declare the input as `class[k]`")  # fmt: skip
         classes = attrs.get("classes") or x.type.classes
         if classes is None:
-            raise ShapeError("`one_hot` does not know how many classes there are", code="E311",
+            raise ShapeError("`one_hot` does not know how many classes there are", code="E308",
                              operand=0, help="write `one_hot(x, classes = 10)`")  # fmt: skip
         # The class axis is new: a label [T] becomes [T, 1], to be compared with 0…k−1.
         if x.shape:

@@ -30,7 +30,7 @@ class Matmul(Contraction):
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
         x, y = (t.shape for t in types)
         if not x or not y:
-            raise ShapeError("`@` needs vectors or matrices, got a scalar", code="E306",
+            raise ShapeError("`@` needs vectors or matrices, got a scalar", code="E320",
                              operand=0 if not x else 1, note=_shown(x, y),
                              help="write `*` to multiply by a number")  # fmt: skip
         inner_x = 1 if len(x) == 1 else x[-1]
@@ -72,7 +72,7 @@ def _matmul_letters(x: tuple[int, ...], y: tuple[int, ...]) -> str:
 
 def _no_product(x: tuple[int, ...], y: tuple[int, ...]) -> str:
     raise ShapeError("`@` needs the axes before the last two to be the same, or absent on one side",
-                     code="E306", note=_shown(x, y))  # fmt: skip
+                     code="E320", note=_shown(x, y))  # fmt: skip
 
 
 def _shown(x: tuple[int, ...], y: tuple[int, ...]) -> str:
@@ -87,7 +87,7 @@ class Outer(Contraction):
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
         for k, t in enumerate(types):
             if len(t.shape) != 1:
-                raise ShapeError(f"`outer` needs two vectors, got {list(t.shape)}", code="E306",
+                raise ShapeError(f"`outer` needs two vectors, got {list(t.shape)}", code="E320",
                                  operand=k)  # fmt: skip
         return with_batch("i,j->ij", types)
 
@@ -108,15 +108,15 @@ class Einsum(Contraction):
         parts = operands.split(",")
         letters = result + "".join(parts)
         if not arrow or len(parts) != 2 or (letters and not letters.isalpha()):
-            raise ShapeError(f"`{spec}` is not a sum of products of two operands", code="E312",
+            raise ShapeError(f"`{spec}` is not a sum of products of two operands", code="E323",
                              help='write for example "ij,j->i"')  # fmt: skip
         for k, (part, t) in enumerate(zip(parts, types, strict=True)):
             _check_operand(spec, part, t, k)
         if set(result) - set("".join(parts)) or len(set(result)) < len(result):
             raise ShapeError(f"the result of `{spec}` must use each letter of the operands at most"
-                             " once", code="E312")  # fmt: skip
+                             " once", code="E323")  # fmt: skip
         if "b" in result[1:]:
-            raise ShapeError(f"`b` is the batch and comes first in `{spec}`", code="E312")
+            raise ShapeError(f"`b` is the batch and comes first in `{spec}`", code="E323")
         return spec
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -134,11 +134,11 @@ def _check_operand(spec: str, letters: str, t: Type, k: int) -> None:
     if letters.startswith("b") != t.batched:
         found = "is" if t.batched else "is not"
         raise ShapeError(f"operand {k + 1} of `{spec}` {found} per example: `b` is the batch",
-                         code="E312", operand=k)  # fmt: skip
+                         code="E323", operand=k)  # fmt: skip
     named = letters[1:] if t.batched else letters
     if len(named) != len(t.shape) or "b" in named or len(set(named)) < len(named):
         raise ShapeError(f"`{letters}` in `{spec}` does not name the axes of {list(t.shape)}",
-                         code="E312", operand=k)  # fmt: skip
+                         code="E323", operand=k)  # fmt: skip
 
 
 def product_gradients(spec: str, g: Value, x: Value, y: Value) -> tuple[Value, Value]:

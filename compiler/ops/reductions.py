@@ -91,7 +91,7 @@ class Argmax(Reduction):
 
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
         if attrs["batch"]:
-            raise ShapeError("`argmax` over the batch has no meaning for one example", code="E315",
+            raise ShapeError("`argmax` over the batch has no meaning for one example", code="E325",
                              operand=0)  # fmt: skip
         return super().infer(types, attrs)
 

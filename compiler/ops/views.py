@@ -47,7 +47,7 @@ class Reshape(View):
         shape = attrs["shape"]
         if prod(shape) != x.size or any(n < 0 for n in shape):
             raise ShapeError(f"{list(x.shape)} has {x.size} elements and cannot become"
-                             f" {list(shape)}", code="E307", operand=0)  # fmt: skip
+                             f" {list(shape)}", code="E321", operand=0)  # fmt: skip
         return Type(shape, x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:
@@ -74,7 +74,7 @@ class Transpose(View):
         perm = attrs["perm"]
         if sorted(perm) != list(range(len(x.shape))):
             raise ShapeError(f"{list(perm)} is not an order of the {len(x.shape)} axes of"
-                             f" {list(x.shape)}", code="E314", operand=0)  # fmt: skip
+                             f" {list(x.shape)}", code="E324", operand=0)  # fmt: skip
         return Type(tuple(x.shape[k] for k in perm), x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:
@@ -100,11 +100,11 @@ class Slice(View):
         start, size = attrs["start"], attrs["size"]
         if not len(start) == len(size) == len(x.shape):
             raise ShapeError(f"a slice of {list(x.shape)} needs {len(x.shape)} positions,"
-                             f" got {len(start)}", code="E308", operand=0)  # fmt: skip
+                             f" got {len(start)}", code="E306", operand=0)  # fmt: skip
         for k, (s, n, whole) in enumerate(zip(start, size, x.shape, strict=True)):
             if s < 0 or n < 0 or s + n > whole:
                 raise ShapeError(f"{s}:{s + n} is outside axis {k} of {list(x.shape)}",
-                                 code="E308", operand=0)  # fmt: skip
+                                 code="E306", operand=0)  # fmt: skip
         return Type(size, x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:
@@ -130,7 +130,7 @@ class Broadcast(View):
         (x,) = types
         shape = attrs["shape"]
         if len(x.shape) > len(shape) or broadcast_shapes(x.shape, shape) != shape:
-            raise ShapeError(f"{list(x.shape)} cannot be repeated to {list(shape)}", code="E313",
+            raise ShapeError(f"{list(x.shape)} cannot be repeated to {list(shape)}", code="E302",
                              operand=0)  # fmt: skip
         return Type(shape, x.dtype, x.batched or attrs["batch"])
 

@@ -1,0 +1,104 @@
+"""The passes between elaboration and the plan: each takes a graph and gives a graph.
+
+    stabilise   before differentiation: forms that neither overflow nor take log 0
+    optimise    share equal expressions, simplify by the rules (constants, algebra, textbook forms)
+    lower       contract products to einsums, choose the layout of matrices
+
+Every pass is verified before and after, and an observer sees what it changed. Values that nothing
+needs any more vanish by themselves: a graph is what its outputs reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .contract import contract
+from .graph import Graph
+from .layout import layout
+from .rewrite import Trace, rewritten
+from .verify import Verifier
+
+Observer = Callable[["Pass", Graph, Graph], None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named change of a graph."""
+
+    name: str
+    purpose: str
+    run: Callable[[Graph, Trace | None], Graph]
+
+
+STABILISE = Pass(
+    "stabilise",
+    "forms that neither overflow nor take the logarithm of 0",
+    lambda graph, trace: rewritten(graph, "stabilise", trace),
+)
+SIMPLIFY = Pass(
+    "simplify",
+    "equal expressions are one node, and every rule is applied to a fixed point",
+    lambda graph, trace: rewritten(graph, "simplify", trace),
+)
+CONTRACT = Pass(
+    "contract",
+    "products, with their transpositions and sums over the batch, become einsums",
+    lambda graph, trace: contract(graph),
+)
+LAYOUT = Pass(
+    "layout",
+    "matrices are stored the way round in which most products read them in rows",
+    lambda graph, trace: layout(graph),
+)
+SHARE = Pass(
+    "share",
+    "equal expressions are one node",
+    lambda graph, trace: rewritten(graph, None),
+)
+
+OPTIMISE = (SIMPLIFY,)
+LOWER = (CONTRACT, LAYOUT, SHARE)
+
+
+def run_passes(
+    graph: Graph,
+    passes: Sequence[Pass],
+    trace: Trace | None = None,
+    observer: Observer | None = None,
+) -> Graph:
+    """Run passes in order, verifying what each has changed. Raises Broken."""
+    verifier = Verifier()
+    verifier.check(graph)
+    for one in passes:
+        before, graph = graph, one.run(graph, trace)
+        if graph is not before:
+            verifier.check(graph, one.name)
+        if observer is not None:
+            observer(one, before, graph)
+    return graph
+
+
+def stabilise(graph: Graph, trace: Trace | None = None, observer: Observer | None = None) -> Graph:
+    """To be done before differentiation."""
+    return run_passes(graph, (STABILISE,), trace, observer)
+
+
+def simplify(graph: Graph, trace: Trace | None = None) -> Graph:
+    """Apply every rule to a fixed point; `trace` records each application."""
+    return run_passes(graph, (SIMPLIFY,), trace)
+
+
+def optimise(
+    graph: Graph,
+    target: str = "cpu",
+    trace: Trace | None = None,
+    observer: Observer | None = None,
+) -> Graph:
+    """Passes that keep the mathematics readable; the same for every target so far."""
+    return run_passes(graph, OPTIMISE, trace, observer)
+
+
+def lower(graph: Graph, observer: Observer | None = None) -> Graph:
+    """Passes that prepare kernels. The result has parameters with `transposed` in their attrs."""
+    return run_passes(graph, LOWER, None, observer)
