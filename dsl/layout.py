@@ -23,6 +23,9 @@ _BLOCKS = {"block", "net", "optimizer", "train", "generate"}
 _STATEMENTS = {"input", "output", "param", "state", "update", "loss", "metric", "yield", "repeat"}
 
 
+VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "TICK"}
+
+
 def is_infix(word: Lexeme) -> bool:
     """Whether the word joins what stands before it with what follows."""
     return word.type in _INFIX or word.text in ("and", "or")
@@ -58,6 +61,8 @@ class Layout:
                 self._closing(word)
             else:
                 self._put(word)
+                if word.type == "OPEN_STRING":
+                    self._close_line(word)
         self._end()
         return self.out
 
@@ -84,10 +89,13 @@ class Layout:
             return True
         if word.type == "LBRACE" or (word.text == "with" and not self._is_target(following)):
             return True
-        pattern = last.type == "STAR" and self.out[-2].type == "DOT"  # head.*
-        if last.type == "COMMA" or (is_infix(last) and not pattern):
+        if last.type == "COMMA" or (is_infix(last) and not self._ends_pattern()):
             return not self._begins_statement(following, last.type == "COMMA")
         return False
+
+    def _ends_pattern(self) -> bool:
+        """Whether the last word is the star of `head.*`."""
+        return [word.type for word in self.out[-2:]] == ["DOT", "STAR"]
 
     def _is_target(self, at: int) -> bool:
         return at + 1 < len(self.words) and self.words[at + 1].type in ("EQ", "COMMA")
@@ -131,8 +139,13 @@ class Layout:
 
     def _begins_options(self, at: int, word: Lexeme) -> bool:
         """`scan … with h = h0 (reverse = true) {`: set off by a space, as no call is written."""
-        spaced = word.spaced or (bool(self.out) and self.out[-1].type == "NUMBER")
-        if not (self._scan_header and spaced):
+        if not self._scan_header:
+            return False
+        before = self.out[-1]
+        ends = before.type in VALUE_ENDS and before.text not in ("in", "not", "and", "or")
+        if not ends and not self._ends_pattern():
+            return False
+        if not word.spaced and before.type != "NUMBER":
             return False
         depth = 0
         for place in range(at, len(self.words)):
@@ -190,7 +203,7 @@ class Layout:
         joined = at + 1 < len(self.words) and is_infix(self.words[at + 1])
         if word.text in _STATEMENTS | _BLOCKS and following == "NAME" and not joined:
             return True
-        if before.type in ("COMMA", "LPAR", "OPTIONS_LPAR"):
+        if before.type in ("COMMA", "LPAR", "OPTIONS_LPAR") or is_infix(word):
             return False
         open_ended = before.type in ("COLON", "EQ", *CLOSES) or is_infix(before)
         return following == "EQ" or (following == "NAME" and not joined and not open_ended)
@@ -240,6 +253,13 @@ class Layout:
         while self.open and self.open[-1].type != "LBRACE":
             self._never_closed(self.open[-1], self.out[-1].span)
             self._close_last(here)
+
+    def _close_line(self, text: Lexeme) -> None:
+        """An endless text has swallowed the brackets that would close those of its line."""
+        while self.open and self.open[-1].type != "LBRACE":
+            if self.open[-1].span.line != text.span.line:
+                return
+            self._close_last(text.span)
 
     def _close_last(self, span: Span) -> None:
         kind = CLOSES[_kind(self.open.pop())]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .diagnostics import Diagnostic, Label, did_you_mean
 from .foreign import CHARACTERS, OPERATORS, STATEMENTS
+from .layout import VALUE_ENDS
 from .lexer import Lexeme
 from .source import Span
 
@@ -22,7 +23,6 @@ BODY = (
 )
 DIRECTIVES = ("minimize", "load", "repeat")
 STARTS = {"file": DECLARATIONS, "body": BODY, "directives": DIRECTIVES, "expression": ()}
-VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "TICK"}
 VALUE_STARTS = {"NAME", "NUMBER", "STRING", "LPAR", "LSQB"}
 TRAINING = ("batch", "epochs", "steps", "stop_early", "minimize", "augment", "clip", "seed")
 

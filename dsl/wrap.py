@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .layout import CLOSES, OPENS, is_infix
+from .layout import CLOSES, OPENS, VALUE_ENDS, is_infix
 from .lexer import Lexeme, lex
 from .source import Source
 
 WIDTH = 100
 DEEPEST = 60  # indent beyond which lines stay long
-
-_VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "TICK"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def _lines(t: _Text, begin: int, end: int, indent: int, further: int) -> list[st
 def _joins(t: _Text, place: int) -> bool:
     """Whether a line may break before this word: a loose operator between two values."""
     word, before = t.words[place], t.words[place - 1]
-    return is_infix(word) and before.type in _VALUE_ENDS and word.text not in ("^", "->")
+    return is_infix(word) and before.type in VALUE_ENDS and word.text not in ("^", "->")
 
 
 def _fill(
