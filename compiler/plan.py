@@ -37,8 +37,8 @@ class Buffer:
     `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
     contiguous in C order. `name` is unique for every kind but temp and scratch. `transposed`
     params and states hold the user's 2-d array with its axes exchanged (the compiler's choice of
-    layout); reading one gives the user's orientation back; `type.shape` is the stored one. Scratch: `type.size` elements per
-    thread (`capacity` does not count).
+    layout); reading one gives the user's orientation back; `type.shape` is the stored one.
+    Scratch: `type.size` elements per thread (`capacity` does not count).
     """
 
     name: str
