@@ -8,7 +8,9 @@ the parser's tables.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,6 +79,28 @@ class _AllWords:
         return stream
 
 
+def _cache_file() -> str | None:
+    """Where the compiled tables are kept between runs, which saves most of the start-up time.
+
+    Lark reads them back with pickle, so the folder must be one that nobody else can write to.
+    """
+    chosen = os.environ.get("CHAINRULE_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = Path(base or Path.home() / ".cache") / "chainrule"
+        folder = Path(chosen).expanduser().absolute() if chosen else folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = folder.stat()
+        if os.name == "posix" and (facts.st_uid != os.getuid() or facts.st_mode & 0o022):
+            return None
+        file = folder / f"grammar-{sys.version_info[0]}.{sys.version_info[1]}.tables"
+        if file.is_symlink() or (file.exists() and file.stat().st_uid != facts.st_uid):
+            return None
+    except (OSError, RuntimeError):  # no home, or a read-only one: compile the grammar each time
+        return None
+    return str(file)
+
+
 @cache
 def grammar() -> Lark:
     """The compiled grammar; the syntax tree is built while it parses (`Builder`)."""
@@ -88,6 +112,7 @@ def grammar() -> Lark:
         transformer=Builder(),
         postlex=_AllWords(),
         maybe_placeholders=True,
+        cache=_cache_file() or False,
     )
 
 
