@@ -275,6 +275,15 @@ def _bare_declaration(s: Situation) -> Diagnostic | None:
     return None
 
 
+def _directive_sign(s: Situation) -> Diagnostic | None:
+    if s.where != "directives" or s.at != s.begin + 1 or s.word.type not in ("EQ", "COLON"):
+        return None
+    following = s.near(1).text if s.near(1).type in VALUE_STARTS else "…"
+    message = "a line of `train` or `generate` is a word and its values"
+    hint = f"write `{s.first.text} {following}`"
+    return _say("E128", message, s, f"no `{s.word.text}` here", hint)
+
+
 def _missing_type(s: Situation) -> Diagnostic | None:
     keyword = s.first.text
     if keyword not in ("input", "param", "state", "scan") or s.before.type not in (
@@ -362,6 +371,9 @@ _LINKS = {"_ON": "on", "_FROM": "from", "_IN": "in", "_TO": "to", "MINIMIZE": "m
 
 
 def _missing_link(s: Situation) -> Diagnostic | None:
+    if s.useful == {"_EQ"} and s.word.type not in ("NEWLINE", "$END"):
+        hint = f"write `{s.before.text} = …`"
+        return _say("E127", "`=` is missing", s, "expected `=` before this", hint)
     links = [text for kind, text in _LINKS.items() if kind in s.useful]
     if len(links) != 1 or s.word.type not in VALUE_STARTS or s.wants_value:
         return None
@@ -445,6 +457,7 @@ RULES: tuple[Rule, ...] = (
     _misplaced_statement,
     _misspelt,
     _bare_declaration,
+    _directive_sign,
     _missing_type,
     _number_dot,
     _missing_link,

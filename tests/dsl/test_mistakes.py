@@ -87,6 +87,10 @@ MISTAKES = [
     ("E126", 2, "start a new line", "net n {\n x = 1; y = 2\n}"),
     ("E126", 2, "start a new line", "net n {\n x = 1 y = 2\n}"),
     ("E127", 1, "write `n on d`", "train n d {\n batch 1\n}"),
+    ("E127", 1, "write `d = …`", 'data d mnist("x")\n'),
+    ("E127", 2, "write `p = …`", "optimizer o {\n update p + 1\n}"),
+    ("E128", 2, "write `batch 64`", "train n on d {\n batch = 64\n}"),
+    ("E128", 2, "write `optimizer adam`", "train n on d {\n optimizer: adam(lr = 1)\n}"),
     ("E127", 2, "write `c in xs`", "net n {\n for c xs {\n }\n}"),
 ]
 
