@@ -19,7 +19,17 @@ from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
-from .kernels.normal import EXPENSIVE, Fold, Given, Matmul, Normal, Operand, Pieces, Point, normalise
+from .kernels.normal import (
+    EXPENSIVE,
+    Fold,
+    Given,
+    Matmul,
+    Normal,
+    Operand,
+    Pieces,
+    Point,
+    normalise,
+)
 from .kernels.stages import StageBuilder, simplified
 from .plan import Access, AnyKernel, Loops, Matrix, Product, Stage, Write
 from .plan import Fold as PlanFold
@@ -240,7 +250,7 @@ class _Writer:
         reads, writes = _used([stage])
         values = tuple(builder.values)
         kernel = Product(
-            label(_important(results)), slots.numbers, values, _span(values),
+            self._label(g, results), slots.numbers, values, _span(values),
             tuple(sorted({m.slot for m in matrices} | reads)), writes,
             lay.rows, lay.columns, lay.depth, lay.loop, matrices[0], matrices[1],
             v.type.dtype, stage,
@@ -314,7 +324,7 @@ class _Writer:
         for v in g.members:
             here, form = 0, self.forms[v]
             shape = form.axes if isinstance(form, Fold) else v.shape
-            for o in form.operands:  # type: ignore[union-attr]
+            for o in form.operands:
                 for w, same in self._within(g, o, shape):
                     behind = not isinstance(self.forms[w], Point)
                     behind = behind or (w in self.normal.hoisted and not same)
@@ -334,7 +344,7 @@ class _Writer:
                 found.append((w, same))
             if home is not None or g not in self.groups.sources.get(w, ()):
                 continue
-            for below in self.forms[w].operands:  # type: ignore[union-attr]
+            for below in self.forms[w].operands:
                 plain = same and below.same and below.value.shape == w.shape
                 step = (below.value, plain)
                 if step not in seen:
@@ -376,10 +386,15 @@ class _Writer:
         reads, writes = _used(stages)
         batched = g.kind == "batched"
         kernel = Loops(
-            label(_important(results)), slots.numbers, values, _span(values),
+            self._label(g, results), slots.numbers, values, _span(values),
             tuple(sorted(reads)), writes, stages, batched, g.kind == "over",
         )  # fmt: skip
         return Draft(kernel, slots.homes)
+
+    def _label(self, g: Group, results: Sequence[Value]) -> str:
+        homes = [h for v in results for h in self._homes_of(v)]
+        first = g.members[0] if g.kind in ("product", "fold", "over") else None
+        return label(results, [h.name for h in homes if h.kind == "update"], first)
 
     def _copy(self, v: Value, home: Home) -> Draft:
         """A value into a second place."""
@@ -427,8 +442,3 @@ def _used(stages: Sequence[Stage]) -> tuple[set[int], tuple[int, ...]]:
 
 def _span(values: Sequence[Value]) -> Span | None:
     return next((v.origin.span for v in values if v.origin.span is not None), None)
-
-
-def _important(results: Sequence[Value]) -> list[Value]:
-    """Named values first: they make the better label."""
-    return sorted(results, key=lambda v: not v.origin.name)

@@ -15,19 +15,29 @@ _WIDTH = 72
 _LEVELS = 4
 
 
-def label(results: Sequence[Value]) -> str:
-    """The first result's equation; the names of the others behind it."""
+def label(
+    results: Sequence[Value], updates: Sequence[str] = (), source: Value | None = None
+) -> str:
+    """The first result's equation. `updates`: names of the params and states that the kernel
+    changes; `source`: the sum that it starts from, which then says more than the update rule."""
+    if updates:
+        params = [n for n in updates if not any(n.startswith(f"{m}.") for m in updates)]
+        text = f"update {', '.join(params or updates)}"
+        return _cut(f"{text} by {equation(source, _LEVELS - 1)}") if source is not None else text
     if not results:
         return ""
-    first = results[0]
+    first = min(results, key=lambda v: not v.origin.name)
     place = next((v.origin.instance for v in results if v.origin.instance), "")
     text = equation(first, _LEVELS)
     name = first.origin.name
     if name and name != text and first.origin.role == "forward":
         text = f"{name} = {text}"
-    text = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
     more = f" (+{len(results) - 1})" if len(results) > 1 else ""
-    return f"{place}: {text}{more}" if place else f"{text}{more}"
+    return f"{place}: {_cut(text)}{more}" if place else f"{_cut(text)}{more}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
 def equation(v: Value, levels: int) -> str:
@@ -56,5 +66,10 @@ def _number(attrs: Any) -> str:
 
 
 def _wrapped(text: str) -> str:
-    simple = " " not in text or (text.endswith(")") and text.count("(") == 1 and text[0] != "(")
-    return text if simple else f"({text})"
+    """In brackets, if there is a space outside of any."""
+    depth = 0
+    for c in text:
+        depth += (c == "(") - (c == ")")
+        if c == " " and not depth:
+            return f"({text})"
+    return text

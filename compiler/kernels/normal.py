@@ -50,6 +50,7 @@ class Operand:
 class Given:
     value: Value
     name: str
+    operands: tuple[Operand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,9 @@ class Normal:
     rep: dict[Value, Value] = field(default_factory=dict)
     stored: set[Value] = field(default_factory=set)  # must lie in memory
     hoisted: set[Value] = field(default_factory=set)  # stored, and read by users of other shapes
+    rigid: set[Value] = field(default_factory=set)  # draws: computed in their own order only
     opaque: set[Value] = field(default_factory=set)  # computing it needs indices along its axes
+    results: set[Value] = field(default_factory=set)  # what the graph is asked for
     outputs: list[tuple[Output, Value]] = field(default_factory=list)
     cost: dict[Value, int] = field(default_factory=dict)  # of an element, from memory
     given: dict[str, Value] = field(default_factory=dict)
@@ -122,9 +125,9 @@ class Normal:
 def normalise(graph: Graph) -> Normal:
     """The normal form of every value of the graph."""
     n = Normal(graph)
-    rigid: set[Value] = set()
     n.updated = {str(o.target.attrs["name"]) for o in graph.outputs
                  if o.kind == "update" and o.target is not None}  # fmt: skip
+    n.results = {o.value for o in graph.outputs}
     for v in graph.nodes:
         made = _form(n, v)
         if isinstance(made, Value):
@@ -132,7 +135,7 @@ def normalise(graph: Graph) -> Normal:
             continue
         n.rep[v] = v
         n.forms[v] = made
-        _require(n, made, rigid)
+        _require(n, made)
     for o in graph.outputs:
         value = n.rep[o.value]
         n.outputs.append((o, value))
@@ -278,34 +281,69 @@ def _contraction(n: Normal, v: Value) -> Form:
     if not letters.is_product:
         return _thin(n, v, letters)
     for resolve in (True, False):
-        a, b = (_resolved(n, z) if resolve else _plain(n, z) for z in (x, y))
+        (a, f), (b, g) = (_resolved(n, z) if resolve else (_plain(n, z), 1.0) for z in (x, y))
         found = layout(
             letters,
             a.strides, a.value.type.size if a.value.type.batched else 0,
             b.strides, b.value.type.size if b.value.type.batched else 0,
         )  # fmt: skip
         if found is not None:
-            return Matmul(v, (b, a) if found.swapped else (a, b), found)
+            operands = (b, a) if found.swapped else (a, b)
+            return _scaled(n, v, operands, found, f * g)
     return _thin(n, v, letters)
 
 
-def _resolved(n: Normal, x: Value) -> Operand:
-    """x through the views on top of it: the first value below that will lie in memory."""
-    value, shape = n.rep[x], x.shape
+def _scaled(n: Normal, v: Value, operands: tuple[Operand, ...], found: Layout,
+            factor: float) -> Form:  # fmt: skip
+    """The product v of operands that were divided by `factor` together."""
+    if factor == 1.0:
+        return Matmul(v, operands, found)
+    raw = Value(v.op, v.args, v.attrs, v.type, v.origin)
+    n.rep[raw] = raw
+    n.forms[raw] = Matmul(raw, operands, found)
+    _require(n, n.forms[raw])
+    whole = Operand(raw, 0, contiguous(v.shape), True)
+    return Point(v, (whole,), Call("mul", Literal(factor), Element(0)), 1)
+
+
+def _resolved(n: Normal, x: Value) -> tuple[Operand, float]:
+    """x through the views and constant factors on top of it: the first value below that will lie in
+    memory, and the factor between them (2u and u need not both be stored)."""
+    value, shape, factor = n.rep[x], x.shape, 1.0
     at: Place = (0, contiguous(shape))
     while True:
         form = n.forms[value]
-        if not isinstance(form, Point) or not form.moves_only:
+        if not isinstance(form, Point) or len(form.operands) != 1 or value in n.stored:
             break
         (below,) = form.operands
-        if below.value.type.dtype != value.type.dtype or value in n.stored:
+        times = _factor(form)
+        if times is None or below.value.type != value.type.with_(shape=below.value.shape):
+            break
+        if times != 1.0 and value in n.results:
             break
         deeper = compose(below.offset, below.strides, value.shape, at, shape)
         if deeper is None:
             break
-        value, at = below.value, deeper
+        value, at, factor = below.value, deeper, factor * times
     same = at == (0, contiguous(shape)) and value.type.size == prod(shape)
-    return Operand(value, at[0], at[1], same)
+    return Operand(value, at[0], at[1], same), factor
+
+
+def _factor(form: Point) -> float | None:
+    """c where the value is c times its only operand."""
+    e = form.expression
+    if isinstance(e, Element):
+        return 1.0
+    if not isinstance(e, Call) or not form.operands[0].same:
+        return None
+    match e.function, e.arguments:
+        case "mul", (Literal(c), Element()) | (Element(), Literal(c)):
+            return c
+        case "div", (Element(), Literal(c)) if c:
+            return 1.0 / c
+        case "neg", (Element(),):
+            return -1.0
+    return None
 
 
 def _plain(n: Normal, x: Value) -> Operand:
@@ -337,7 +375,7 @@ def _over(operands: tuple[Operand, ...], axes: tuple[int, ...],
     return tuple(result)
 
 
-def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
+def _require(n: Normal, form: Form) -> None:
     """What lies in memory because of this form: operands it cannot compute on the way."""
     v = form.value
     if isinstance(form, Given):
@@ -361,7 +399,7 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
         grows = size >= 2 * w.type.size or batched > w.type.batched
         if isinstance(form, Pieces):
             grows = batched > w.type.batched
-        rigidly = w in rigid and not (o.same and w.type.batched == batched)
+        rigidly = w in n.rigid and not (o.same and w.type.batched == batched)
         if rigidly or (w in n.opaque and not _digits_known(o, w, space)):
             n.stored.add(w)
             n.hoisted.add(w)
@@ -369,13 +407,13 @@ def _require(n: Normal, form: Form, rigid: set[Value]) -> None:
             n.stored.add(w)
             n.hoisted.add(w)
         # Stored or not: a neighbour in the same stage computes it anew.
-        stiff = stiff or w in rigid
+        stiff = stiff or w in n.rigid
         if w not in n.stored:
             total += n.cost[w]
     if isinstance(form, Point):
         n.cost[v] = total + form.cost
         if stiff:
-            rigid.add(v)
+            n.rigid.add(v)
         if _is_opaque(n, form):
             n.opaque.add(v)
     else:

@@ -15,9 +15,11 @@ from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan
+from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.types import Type
 from chainrule.compiler.value import Value
+from chainrule.dsl.source import Source
 from chainrule.runtime.plain import run_graph
 from chainrule.runtime.plan_oracle import PlanOracle, run_plan
 
@@ -245,3 +247,40 @@ def _result(oracle: PlanOracle, o: Output, batch: int) -> Array:
         assert o.target is not None
         return oracle.read(str(o.target.attrs["name"]), batch)
     return oracle.read(o.name, batch)
+
+
+def training(body: str, optimizer: str = "sgd(lr = 0.1)", dtype: str = "f64", **more: str) -> Graph:
+    """The lowered training step of a net whose body is given."""
+    text = (
+        f"net model {{\n{body}\n}}\ndata d = xor()\n"
+        f"train model on d {{\n optimizer {optimizer}\n batch 4\n epochs 1\n}}\n"
+    )
+    module = parse_module(Source("test.net", text), more)
+    ((graph, _),) = steps(module, module.trains[0], dtype=dtype)
+    return lower(optimise(graph))
+
+
+CLASSIFIER = """
+  input x: [7]
+  input y: class[3]
+  h = x -> dense(5) -> relu
+  z = h -> dense(3)
+  output softmax(z)
+  loss cross_entropy(z, y)
+  metric accuracy(z, y)
+"""
+
+
+def deep(layers: int, width: int = 6, optimizer: str = "sgd(lr = 0.1)") -> Graph:
+    """A classifier of many equal layers."""
+    return training(
+        f"""
+  input x: [{width}]
+  input y: class[{width}]
+  repeat {layers} {{
+    x = x -> dense({width}) -> tanh
+  }}
+  loss cross_entropy(x, y)
+""",
+        optimizer,
+    )
