@@ -86,7 +86,7 @@ def like(g: Value, x: Value) -> Value:
         k + extra for k, n in enumerate(x.shape) if k + extra >= 0 and n == 1 != g.shape[k + extra]
     ]
     if over:
-        g = apply("sum", g, over=tuple(over))
+        g = apply("sum", g, over=tuple(over), keep=extra <= 0)
     if g.type.size == x.type.size and g.shape != x.shape:
         g = apply("reshape", g, shape=x.shape)
     if g.shape != x.shape or (x.type.batched and not g.type.batched):

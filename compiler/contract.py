@@ -1,8 +1,8 @@
 """Lowering of products: matmul, outer and einsum with the views and sums around them → einsum.
 
-In: a graph of readable products. Out: the same graph in which every product is one `einsum` that reads
-its operands where they lie: no transposition is carried out, axes of size 1 are left out, and a sum
-over the batch (or another index that both operands have) is an index that the result lacks.
+In: a graph of readable products. Out: the same graph in which every product is one `einsum` that
+reads its operands where they lie: no transposition is carried out, added axes of size 1 are left out,
+and a sum over the batch (or another index that both operands have) is an index that the result lacks.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from .value import Value, origin
 def contract(graph: Graph) -> Graph:
     """Every contraction of the graph as an einsum."""
 
-    def change(v: Value) -> Value:
-        if v.op.family == "contraction":
-            return _einsum(v)
-        if v.op.name == "sum" and v.args[0].op.name == "einsum":
-            return _summed(v) or v
-        if v.op.name == "transpose" and v.args[0].op.name == "einsum":
-            return _permuted(v)
-        return v
+    new: dict[Value, Value] = {}
+    for v in graph.nodes:
+        new[v] = _contracted(v.on(tuple(new[a] for a in v.args)))
+    return graph if all(a is b for a, b in new.items()) else graph.mapped(new)
 
-    return graph.rewrite(change)
+
+def _contracted(v: Value) -> Value:
+    if v.op.family == "contraction":
+        return _einsum(v)
+    if v.op.name == "sum" and v.args[0].op.name == "einsum":
+        return _summed(v) or v
+    if v.op.name == "transpose" and v.args[0].op.name == "einsum":
+        return _permuted(v)
+    return v
 
 
 def _einsum(v: Value) -> Value:

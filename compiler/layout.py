@@ -1,10 +1,10 @@
 """Layout: which way round each parameter matrix is stored.
 
-A product reads its matrix in rows if the contracted index comes first: C[e, i] = Σⱼ X[e, j]·W[i, j] wants
-W stored as [j, i], ∂X[e, j] = Σᵢ G[e, i]·W[i, j] as [i, j]. Each product has one vote; the forward one
-decides where they are even. The choice spreads over everything that meets the matrix element by
-element: gradients (an einsum gives its result either way), optimizer states, updates. So nothing is
-ever transposed while running.
+A product reads its matrix in rows if the contracted index comes first: C[e, i] = Σⱼ X[e, j]·W[i, j]
+wants W stored as [j, i], ∂X[e, j] = Σᵢ G[e, i]·W[i, j] as [i, j]. Each product has one vote; the
+forward one decides where they are even. The choice spreads over everything that meets the matrix
+element by element: gradients (an einsum gives its result either way), optimizer states, updates. So
+nothing is ever transposed while running.
 
 In: a contracted graph. Out: the same mathematics, in which the leaves that were turned round have
 `transposed` in their attrs, and their types the sizes exchanged.
@@ -95,6 +95,9 @@ class _Turning:
 
     def result(self) -> Graph:
         for v in self.graph.nodes:
+            if v not in self.members and not any(a in self.members for a in v.args):
+                self.straight[v] = v.on(tuple(self.straight[a] for a in v.args))
+                continue
             with origin(v.origin):
                 if v in self.members:
                     self.turned[v] = self._turn(v)
@@ -133,18 +136,14 @@ class _Turning:
         return apply("transpose", x)
 
     def _follow(self, v: Value) -> Value:
-        """A value that stays as it is, on operands of which some may be turned."""
-        if not any(a in self.members for a in v.args):
-            args = tuple(self.straight[a] for a in v.args)
-            same = all(a is b for a, b in zip(args, v.args, strict=True))
-            return v if same else v.with_args(args)
+        """A value that stays as it is, on operands of which some are turned."""
         if v.op.name == "einsum":
             operands, spec = self._einsum_operands(v)
             return apply("einsum", *operands, spec=spec)
         if v.op.name in ("sum", "max", "min") and not (v.attrs["keep"] and v.shape != (1, 1)):
             axes = tuple(sorted(1 - k for k in v.attrs["axes"]))
             return apply(v.op.name, self.turned[v.args[0]], axis=axes, keep=v.attrs["keep"])
-        return v.with_args(tuple(self._straight(a) for a in v.args))
+        return v.on(tuple(self._straight(a) for a in v.args))
 
     def _einsum_operands(self, v: Value) -> tuple[list[Value], str]:
         operands, result = v.attrs["spec"].split("->")

@@ -206,7 +206,8 @@ class Reduction(Op, abstract=True):
         else:
             items = chosen if isinstance(chosen, tuple) else (chosen,)
         axes = tuple(sorted({axis_index(int(a), rank) for a in items if a != "batch"}))
-        attrs = {"axes": axes, "batch": "batch" in items, "keep": bool(attrs.get("keep", False))}
+        keep = bool(axes and attrs.get("keep", False))  # without axes it says nothing
+        attrs = {"axes": axes, "batch": "batch" in items, "keep": keep}
         return args, attrs
 
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:

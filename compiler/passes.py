@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .collector import without_collector
 from .contract import contract
 from .graph import Graph
 from .layout import layout
@@ -51,14 +52,8 @@ LAYOUT = Pass(
     "matrices are stored the way round in which most products read them in rows",
     lambda graph, trace: layout(graph),
 )
-SHARE = Pass(
-    "share",
-    "equal expressions are one node",
-    lambda graph, trace: rewritten(graph, None),
-)
-
 OPTIMISE = (SIMPLIFY,)
-LOWER = (CONTRACT, LAYOUT, SHARE)
+LOWER = (CONTRACT, LAYOUT)
 
 
 def run_passes(
@@ -69,13 +64,14 @@ def run_passes(
 ) -> Graph:
     """Run passes in order, verifying what each has changed. Raises Broken."""
     verifier = Verifier()
-    verifier.check(graph)
-    for one in passes:
-        before, graph = graph, one.run(graph, trace)
-        if graph is not before:
-            verifier.check(graph, one.name)
-        if observer is not None:
-            observer(one, before, graph)
+    with without_collector():
+        verifier.check(graph)
+        for one in passes:
+            before, graph = graph, one.run(graph, trace)
+            if graph is not before:
+                verifier.check(graph, one.name)
+            if observer is not None:
+                observer(one, before, graph)
     return graph
 
 

@@ -1,8 +1,8 @@
 """Writing rules: equations over pattern variables, laws with a guard, and reading products.
 
-An equation is two values built with the ordinary operators over variables: `x - x` and `0`. A variable
-matches any value, a number variable a number, a number itself. Commutative operations match either
-way round; the ways are laid out once, when the rule is made, so that matching never goes back.
+An equation is two values built with the ordinary operators over variables: `x - x` and `0`. A
+variable matches any value, a number variable a number, a number itself. Commutative operations match
+either way round; the ways are laid out once, when the rule is made, so that matching never goes back.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def scaled(n: float, v: Value) -> Value:
 _LIMIT = 12  # factors: enough for every textbook form, and it bounds the work at each node
 
 
-def factors(v: Value) -> tuple[float, list[Value], list[Value]]:
-    """(number, numerators, denominators) of a product of quotients."""
+def factors(v: Value, quotients: bool = True) -> tuple[float, list[Value], list[Value]]:
+    """(number, numerators, denominators) of a product of quotients; without `quotients`, a
+    quotient is one factor."""
     n = 1.0
     above: list[Value] = []
     below: list[Value] = []
@@ -87,7 +88,7 @@ def factors(v: Value) -> tuple[float, list[Value], list[Value]]:
             (above if up else below).append(x)
         elif name == "mul":
             stack += [(x.args[1], up), (x.args[0], up)]
-        elif name == "div":
+        elif name == "div" and quotients:
             stack += [(x.args[1], not up), (x.args[0], up)]
         elif name == "neg":
             n = -n

@@ -1,9 +1,9 @@
 """The rewriting engine: a graph in, a graph that no rule can change out.
 
-Rules live in `rules/`, one family a file, and are indexed by the operation at their root. Values are
-brought to normal form operands first, through a table in which the same expression is one node; so a
-rule sees normal operands, and two ways to write the same thing meet. The result is a fixed point
-after one walk. Every rule lowers the number of operations or moves something one way (numbers
+Rules live in `rules/`, one family a file, and are indexed by the operation at their root. Values
+are brought to normal form operands first, through a table in which the same expression is one node;
+so a rule sees normal operands, and two ways to write the same thing meet. The result is a fixed
+point after one walk. Every rule lowers the number of operations or moves something one way (numbers
 outwards, repetitions outwards); a budget ends the walk all the same if a new rule forgets that.
 """
 

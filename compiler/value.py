@@ -97,6 +97,12 @@ class Value:
         type = self.op.infer(tuple(a.type for a in args), self.attrs)
         return Value(self.op, args, self.attrs, type, self.origin)
 
+    def on(self, args: tuple[Value, ...]) -> Value:
+        """The same operation on other operands of the same types."""
+        if all(a is b for a, b in zip(args, self.args, strict=True)):
+            return self
+        return Value(self.op, args, self.attrs, self.type, self.origin)
+
     def key(self) -> tuple[Any, ...]:
         """Equal for two values that compute the same from the same operands."""
         attrs = tuple(sorted(self.attrs.items())) if self.attrs else ()

@@ -75,13 +75,13 @@ def common_factors(v: Value, table: Table) -> Value | None:
     a, b = v.args
     if not _is_product(a) and not _is_product(b):
         return None
-    (m, above, below), (l, over, under) = factors(a), factors(b)
+    (m, above, below), (o, over, under) = factors(a), factors(b)
     up, down = common(above, over), common(below, under)
     if not up and not down:
         return None
     dtype = v.type.dtype
     left = product(m, without(above, *up), without(below, *down), dtype)
-    right = product(l, without(over, *up), without(under, *down), dtype)
+    right = product(o, without(over, *up), without(under, *down), dtype)
     rest = left + right if v.op.name == "add" else left - right
     if not up:
         for s in down:

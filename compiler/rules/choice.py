@@ -10,7 +10,7 @@ from ..types import Type
 from ..value import Value
 
 x, y = variables("x y")
-(n,) = numbers("n")
+n, k = numbers("n k")
 (c,) = variables("c", "bool")
 
 _x = leaf("input", "x", Type((3,), "f64", True))
@@ -69,6 +69,8 @@ RULES = (
     equation("a choice of slopes", _where(x, n * x), x * _where(1, n),
              "both cases are x times a number"),
     equation("a choice of slopes, reversed", _where(n * x, x), x * _where(n, 1),
+             "both cases are x times a number"),
+    equation("a choice of two slopes", _where(n * x, k * x), x * _where(n, k),
              "both cases are x times a number"),
     equation("not not", apply("not", apply("not", c)), c, "¬¬c = c"),
 )  # fmt: skip

@@ -6,6 +6,7 @@ So a term reads `number · rest`, and terms that differ only in their number mee
 from __future__ import annotations
 
 from ..graph import leaf
+from ..op import apply
 from ..patterns import filled, law, number, scaled, split, usable
 from ..rewrite import Table, first_samples
 from ..types import Type
@@ -68,7 +69,7 @@ def of_quotient(v: Value, table: Table) -> Value | None:
     "the opposite of a term",
     "neg",
     "−(n·x) = (−n)·x, −(x − y) = y − x, −(n/x) = (−n)/x",
-    first_samples([-(-_x), -(2 * _x), -(_x - _y), -(3 / _y)]),
+    first_samples([apply("neg", -_x), -(2 * _x), -(_x - _y), -(3 / _y)]),
 )
 def opposite(v: Value, table: Table) -> Value | None:
     (x,) = v.args
@@ -119,7 +120,7 @@ def _term_and_number(
     n: float, k: float, x: Value | None, y: Value | None, v: Value
 ) -> Value | None:
     """x + number or number + y, in which a number of 0 is dropped and its sign is read."""
-    a, b = v.args
+    a = v.args[0]
     if y is None and k == 0:
         return a
     if x is None and n == 0 and y is not None:

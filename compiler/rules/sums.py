@@ -69,7 +69,13 @@ def factor_out(v: Value, table: Table) -> Value | None:
     (x,) = v.args
     if x.op.name not in ("mul", "div"):
         return None
-    n, above, below = factors(x)
+    below = []
+    while x.op.name == "div":
+        below.append(x.args[1])
+        x = x.args[0]
+    # A quotient inside the product stays whole: it may be known (x̂ of a normalisation).
+    n, above, _ = factors(x, quotients=False)
+    x = v.args[0]
     out = [f for f in above if steady(f, v)]
     under = [f for f in below if steady(f, v)]
     inner = [f for f in above if not steady(f, v)]

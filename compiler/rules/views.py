@@ -1,4 +1,4 @@
-"""Views: reshapes, transpositions and repetitions that can be joined, moved outwards or left out."""
+"""Views: reshapes, transpositions and repetitions that are joined, moved outwards or left out."""
 
 from __future__ import annotations
 
