@@ -1,0 +1,237 @@
+"""Backpropagation at the level of equations: δ = ∂L/∂v for each step, ∂L/∂θ for each parameter.
+
+In: the equations of a forward graph and a loss. Out: `Backprop`, in which every derivative is a
+small simplified graph over stand-ins for the named values and for the δs behind it, so that its
+formula is the one a textbook would print: δ₁ = W₂ᵀ δ₂ ⊙ g′(Z₁). Derivatives come from the
+compiler's own `gradient` and rules; nothing is derived here by other means. A δ is `kept` (has
+a line of its own) where a step has parameters or a value is used more than once; others are
+merged into the next, so that softmax and cross-entropy meet and become A − Y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..compiler.autodiff import gradient
+from ..compiler.graph import Output
+from ..compiler.graph import leaf as make_leaf
+from ..compiler.op import apply
+from ..compiler.value import Value
+from . import terms as t
+from .equations import Equations, rebuilt
+from .formula import formulas, right_hand_side
+from .names import Names, function_name
+from .simplify import Change, simplified, stabilised
+from .terms import Term
+
+SHORT = 7  # parts of a δ that is written out where it is used, not by name
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """∂L/∂`of`: as the rules of the operations give it, each change, and the closed form."""
+
+    of: Value
+    raw: Value
+    value: Value  # simplified, over stand-ins
+    unreduced: Term
+    changes: tuple[Change, ...]
+    closed: Term
+
+
+@dataclass
+class Backprop:
+    """Everything derived for one loss; `expand` writes a derivative over the net's own leaves."""
+
+    equations: Equations
+    names: Names
+    loss: Value
+    batch: bool
+    deltas: dict[Value, Derivative] = field(default_factory=dict)
+    params: dict[Value, Derivative] = field(default_factory=dict)
+    kept: set[Value] = field(default_factory=set)
+    primes: dict[Value, Value] = field(default_factory=dict)  # activation step: leaf for g′(z)
+    slots: dict[Value, Value] = field(default_factory=dict)  # kept step: leaf for its δ
+    users: dict[Value, list[Value]] = field(default_factory=dict)
+    aliases: dict[Term, Term] = field(default_factory=dict)  # softmax(Z₂) is A₂
+
+    def expand(self, derivative: Derivative) -> Value:
+        """The derivative over the net's own leaves, every stand-in and δ written out."""
+        whole: dict[Value, Value] = {s: v for v, s in self.equations.stand_in.items()}
+        for v, prime in self.primes.items():
+            formula = self.prime(v)
+            whole[prime] = rebuilt(formula, whole)[formula]
+        for (
+            v,
+            delta,
+        ) in self.deltas.items():  # from the loss backwards: each needs only earlier ones
+            if v in self.slots:
+                whole[self.slots[v]] = rebuilt(delta.value, whole)[delta.value]
+        return rebuilt(derivative.value, whole)[derivative.value]
+
+    def prime(self, v: Value) -> Value:
+        """g′(z) of an elementwise step, over stand-ins."""
+        (z,) = self.equations.steps[v].operands
+        body = self.equations.body(v)[v]
+        total = apply("sum", body) if body.shape else body
+        found = gradient(total, [self.equations.stand_in[z]])[0]
+        return simplified([found])[0][0]
+
+    def head(self, v: Value) -> list[Value] | None:
+        """The merged steps between `v` and the loss, if nothing kept lies between."""
+        between: list[Value] = []
+        stack = [v]
+        while stack:
+            for w in self.users[stack.pop()]:
+                if w is self.loss or w in between:
+                    continue
+                if w in self.kept:
+                    return None
+                between.append(w)
+                stack.append(w)
+        return between
+
+    def whole(self, between: Iterable[Value]) -> Value:
+        """The loss over stand-ins, with the steps `between` and the labels' one-hot written out."""
+        labels = [v for v in self.equations.steps if v.op.name == "one_hot"]
+        return self.equations.body(self.loss, [*between, *labels])[self.loss]
+
+    def known(self) -> dict[Value, Term]:
+        """Terms for stand-ins, δs and g′s."""
+        found = {s: self.names[v] for v, s in self.equations.stand_in.items()}
+        top = self.names[self.loss]
+        for v, prime in self.primes.items():
+            (z,) = self.equations.steps[v].operands
+            found[prime] = t.prime(function_name(self.equations, v), self.names[z])
+        for v, slot in self.slots.items():
+            closed = self.deltas[v].closed if v in self.deltas else None
+            short = closed is not None and closed.size <= SHORT and not t.hidden(closed)
+            found[slot] = closed if short and closed else t.partial(top, self.names[v])
+        return found
+
+
+def backprop(
+    equations: Equations,
+    names: Names,
+    loss: Output,
+    params: Iterable[Value] | None = None,
+    *,
+    batch: bool = True,
+    merge: bool = True,
+) -> Backprop:
+    """Every δ on the way from the loss to the parameters, and their gradients.
+
+    With `merge` false every step keeps a δ of its own: the unreduced picture.
+    """
+    chosen = (
+        [v for v in equations.stand_in if v.op.name == "param"] if params is None else [*params]
+    )
+    b = Backprop(equations, names, loss.value, batch)
+    b.aliases = {
+        right_hand_side(v, names.terms, batch): names[v]
+        for v in equations.steps
+        if v is not loss.value
+    }
+    relevant = _relevant(equations, loss.value, set(chosen))
+    b.users = {
+        v: [w for w in used if w in relevant or w is loss.value]
+        for v, used in equations.users().items()
+    }
+    for v in relevant:
+        step = equations.steps[v]
+        if v is not loss.value and (not merge or step.params or len(b.users[v]) > 1):
+            b.kept.add(v)
+    order = [v for v in equations.steps if v in relevant and v is not loss.value]
+    raw: dict[Value, Value] = {}
+    for v in reversed(order):
+        raw[v] = _delta(b, v, raw)
+        if v in b.kept:
+            b.slots[v] = make_leaf("input", f"d{len(b.slots)}", v.type)
+        b.deltas[v] = _shortest(b, v, raw[v])
+    for p in chosen:
+        if any(w in relevant for w in b.users.get(p, ())):
+            b.params[p] = _derivative(b, p, _parameter(b, p, raw))
+    return b
+
+
+def _relevant(equations: Equations, loss: Value, params: set[Value]) -> set[Value]:
+    """Steps on a path from a parameter to the loss."""
+    below: set[Value] = set()
+    for v, step in equations.steps.items():
+        if v.type.is_float and any(a in params or a in below for a in step.operands):
+            below.add(v)
+    above = {loss}
+    for v in reversed(list(equations.steps)):
+        if v in above:
+            above.update(equations.steps[v].operands)
+    return {v for v in below if v in above}
+
+
+def _delta(b: Backprop, v: Value, raw: dict[Value, Value]) -> Value:
+    """∂L/∂v: the sum of what every use sends back."""
+    between = b.head(v)
+    if between is not None:
+        return gradient(b.whole(between), [b.equations.stand_in[v]])[0]
+    parts = [_sent_back(b, v, w, raw) for w in b.users[v]]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _sent_back(b: Backprop, v: Value, w: Value, raw: dict[Value, Value]) -> Value:
+    """What the step `w` sends back to its operand `v`."""
+    x = b.equations.stand_in[v]
+    body = b.equations.body(w)[w]
+    if w is b.loss:
+        return gradient(body, [x])[0]
+    g = b.slots.get(w, raw.get(w))
+    if g is None:  # a step that no parameter reaches but this operand's own path does
+        return gradient(body, [x])[0]
+    if b.equations.steps[w].kind == "elementwise":
+        if w not in b.primes:
+            b.primes[w] = make_leaf("input", f"g{len(b.primes)}", v.type)
+        return g * b.primes[w]
+    return gradient(body, [x], seed=g)[0]
+
+
+def _parameter(b: Backprop, p: Value, raw: dict[Value, Value]) -> Value:
+    """∂L/∂θ of the mean loss: (1/m) times the sum over uses and examples."""
+    parts = [_sent_back(b, p, w, raw) for w in b.users[p]]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    if not b.loss.type.batched:
+        return total
+    return total / apply("batch_size", dtype=total.type.dtype)
+
+
+def _shortest(b: Backprop, of: Value, raw: Value) -> Derivative:
+    """The derivative of the loss as written, or, where that ends shorter, of its stable form."""
+    plain = _derivative(b, of, raw)
+    between = b.head(of)
+    if between is None or plain.closed.size <= 3:
+        return plain
+    (loss,), changes = stabilised([b.whole(between)])
+    if not changes:
+        return plain
+    again = gradient(loss, [b.equations.stand_in[of]])[0]
+    other = _derivative(b, of, again, changes, plain.unreduced)
+    return other if other.closed.size < plain.closed.size else plain
+
+
+def _derivative(
+    b: Backprop,
+    of: Value,
+    raw: Value,
+    first: tuple[Change, ...] = (),
+    unreduced: Term | None = None,
+) -> Derivative:
+    """Simplify, and write both forms."""
+    (value,), later = simplified([raw])
+    changes = (*first, *later)
+    known, aliases = b.known(), b.aliases
+    unreduced = unreduced or formulas([raw], known, b.batch, aliases)[raw]
+    closed = formulas([value], known, b.batch, aliases)[value]
+    return Derivative(of, raw, value, unreduced, changes, closed)

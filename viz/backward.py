@@ -1,0 +1,247 @@
+"""The backward view: the forward pass from left to right, and the gradient back from right to
+left.
+
+In: a forward graph and a loss. Out: DOT. Above, one node an equation of the forward pass; below
+each, its mirror: ∂L/∂(value) in closed form; parameters stand above their equation and their
+gradients below. Gradient edges are red and carry the shape; where a value is used several
+times, a Σ adds what comes back. A double border marks the values that the backward pass needs
+again. Equal stretches of a deep chain are drawn once, with ℓ for the layer's number. Long nets
+run downwards instead.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, field
+
+from ..compiler.graph import Graph, Output
+from ..compiler.value import Value
+from . import terms as t
+from .backprop import Backprop, backprop
+from .blocks import Box, folds
+from .dot import Attribute, Dot, lines
+from .equations import equations
+from .formula import formulas, right_hand_side
+from .names import function_name, names
+from .render import refuse_large
+from .style import theme as theme_of
+from .terms import Term
+from .unicode import unicode
+
+COLUMNS = 7  # equations that fit beside each other on a slide
+LINE = 30  # characters of a formula before it is broken
+
+
+def backward(graph: Graph, loss: Output, theme: str = "light") -> str:
+    """DOT text of the backward view. Raises Failure for nets too large to read."""
+    found = equations(graph, [loss])
+    output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
+    b = backprop(found, names(found, batch=False), output, batch=False)
+    picture = _Picture(b, theme, graph.name)
+    refuse_large(2 * len(picture.steps))
+    return picture.text()
+
+
+@dataclass
+class _Picture:
+    b: Backprop
+    theme: str
+    name: str
+    forward: dict[Value, str] = field(default_factory=dict)  # nodes of the forward pass
+    mirror: dict[Value, str] = field(default_factory=dict)  # nodes of ∂L/∂v
+    stands_for: dict[Value, Value] = field(default_factory=dict)  # folded step: the one drawn
+    generic: dict[Value, dict[str, str]] = field(default_factory=dict)  # drawn step: names with ℓ
+    notes: dict[Value, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.eq = self.b.equations
+        self._fold()
+        self.steps = [v for v in self.eq.steps if v not in self.stands_for]
+        self.needed = self._needed()
+        self.columns = [v for v in self.steps if v in self.b.deltas or v is self.b.loss]
+
+    def text(self) -> str:
+        long = len(self.columns) > COLUMNS
+        title = f"{self.name}: backpropagation"
+        self.dot = Dot(title, theme_of(self.theme), rankdir="TB" if long else "LR",
+                       nodesep=0.3, ranksep=0.35)  # fmt: skip
+        self._data()
+        for v in self.steps:
+            self._forward_node(v)
+        for v in reversed(self.columns):
+            self._mirror_node(v)
+        for v in self.columns:
+            self._column(v)
+        self._forward_edges()
+        for v in self.columns:
+            self._gradient_edges(v)
+        legend = [("data", "data"), ("param", "parameter"), ("block", "forward"),
+                  ("gradient", "gradient of the loss")]  # fmt: skip
+        self.dot.legend(legend, "double border: kept for the backward pass")
+        return self.dot.text()
+
+    # -------------------------------------------------------- folding
+
+    def _fold(self) -> None:
+        """Equal layers are drawn once. Only textbook names have a number to replace with ℓ."""
+        if not self.b.names.textbook:
+            return
+        chain = [Box("", "", [s]) for v, s in self.eq.steps.items() if v in self.b.deltas]
+        for f in folds(chain):
+            first = self._number(f.boxes[0].result)
+            new = {}
+            for shift in (-1, 0, 1):
+                sign = {-1: "ℓ−1", 0: "ℓ", 1: "ℓ+1"}[shift]
+                new.update({f"{c}_{first + shift}": f"{c}_{sign}" for c in "zahgqWb"})
+            for k, box in enumerate(f.dropped):
+                self.stands_for[box.result] = f.boxes[k % len(f.boxes)].result
+            for box in f.boxes:
+                self.generic[box.result] = new
+                self.generic.update(dict.fromkeys(box.params, new))
+                self.notes[box.result] = f"ℓ = {first} … {first + f.times - 1}"
+
+    def _number(self, v: Value) -> int:
+        found = re.search(r"_(\d+)$", self.b.names[v].text)
+        return int(found[1]) if found else 0
+
+    def _shown(self, term: Term, at: Value) -> str:
+        return unicode(t.renamed(term, self.generic.get(at, {})))
+
+    def _drawn(self, v: Value) -> Value:
+        return self.stands_for.get(v, v)
+
+    def _needed(self) -> set[Value]:
+        """Values that stand in the formula of a gradient."""
+        of_name = {name: v for v, name in self.b.names.terms.items()}
+        known = self.b.known()
+        stack = [d.closed for d in (*self.b.deltas.values(), *self.b.params.values())]
+        for v in self.b.primes:
+            stack.append(formulas([f := self.b.prime(v)], known, False, self.b.aliases)[f])
+        used = set()
+        while stack:
+            term = stack.pop()
+            if term in of_name:
+                used.add(self._drawn(of_name[term]))
+            if term.kind not in ("partial", "prime"):
+                stack += term.parts
+        return used
+
+    # -------------------------------------------------------- nodes
+
+    def _data(self) -> None:
+        used = {a for v in self.steps for a in self.eq.steps[v].inputs}
+        for v in self.eq.stand_in:
+            if v.op.name == "input" and v in used:
+                self._node(v, "data", lines(self._shown(self.b.names[v], v), str(v.type)))
+
+    def _node(self, v: Value, meaning: str, label: object) -> None:
+        more: dict[str, Attribute] = {"peripheries": 2} if v in self.needed else {}
+        if v.origin.span is not None:
+            more["tooltip"] = f"at {v.origin.span}"
+        self.forward[v] = self.dot.node(label, meaning, **more)  # type: ignore[arg-type]
+
+    def _forward_node(self, v: Value) -> None:
+        step = self.eq.steps[v]
+        right = right_hand_side(v, self.b.names.terms)
+        if step.kind == "elementwise" and function_name(self.eq, v) != "g":
+            right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
+        note = [(self.notes[v], "faint")] if v in self.notes else []
+        rows = [*_broken(self._shown(right, v)), *note]
+        label = lines(self._shown(self.b.names[v], v), *rows, faint=self.dot.theme.faint)
+        self._node(v, "loss" if v is self.b.loss else "block", label)
+        for p in step.params:
+            if p not in self.forward:
+                self._node(p, "param", lines(self._shown(self.b.names[p], p), str(list(p.shape))))
+
+    def _mirror_node(self, v: Value) -> None:
+        if v is self.b.loss:
+            top = self._shown(t.partial(self.b.names[v], self.b.names[v]), v)
+            self.mirror[v] = self.dot.node(lines(top, "= 1"), "gradient")
+        else:
+            self._gradient_node(v, self.b.deltas[v].closed)
+        for p in self.eq.steps[v].params:
+            if p in self.b.params and p not in self.mirror:
+                self._gradient_node(p, self.b.params[p].closed)
+
+    def _gradient_node(self, v: Value, closed: Term) -> None:
+        left = self._shown(t.partial(self.b.names[self.b.loss], self.b.names[v]), v)
+        rows = _broken("= " + self._shown(closed, v))
+        self.mirror[v] = self.dot.node(lines(left, *rows), "gradient")
+
+    # -------------------------------------------------------- edges
+
+    def _column(self, v: Value) -> None:
+        """Parameters, the equation, its gradient, the parameters' gradients, in one column."""
+        column = [self.forward[v], self.mirror[v]]
+        self.dot.edge(*column, style="invis", weight=20)
+        own = [p for p in self.eq.steps[v].params if self._owner(p) is v]
+        for p in own:
+            self.dot.edge(self.forward[p], self.forward[v])
+            column.append(self.forward[p])
+            if p in self.mirror:
+                self.dot.edge(self.mirror[v], self.mirror[p], color=self.dot.theme.gradient)
+                column.append(self.mirror[p])
+        self.dot.rank(*column)
+
+    def _owner(self, p: Value) -> Value:
+        """The first equation that uses a parameter: it stands with that one."""
+        return next(v for v in self.steps if p in self.eq.steps[v].operands)
+
+    def _forward_edges(self) -> None:
+        drawn = set()
+        for v in self.eq.steps:
+            step = self.eq.steps[v]
+            for a in step.operands:
+                start, end = self._drawn(a), self._drawn(v)
+                if a.op.name == "param" and (v in self.stands_for or self._owner(a) is v):
+                    continue
+                if start not in self.forward or start is end or (start, end) in drawn:
+                    continue
+                if v in self.stands_for and a in self.stands_for:
+                    continue  # inside a stretch that is drawn once
+                if self.eq.steps.get(v) and v in self.stands_for and a not in self.stands_for:
+                    continue  # from the drawn layer to its first copy
+                drawn.add((start, end))
+                shape = str(list(a.shape)) if a.shape else ""
+                self.dot.edge(self.forward[start], self.forward[end], shape,
+                              weight=10 if end in self.mirror else 1)  # fmt: skip
+
+    def _gradient_edges(self, u: Value) -> None:
+        """What comes back to `u`; from several uses it meets in a Σ."""
+        users = [w for w in self.b.users[u] if w in self.b.deltas or w is self.b.loss]
+        if u in self.b.params:
+            return
+        last = max((x for x, y in self.stands_for.items() if y is u), key=self._place, default=u)
+        if last is not u:
+            users = [*self.b.users[last]] if users and users[0] in self.stands_for else users
+        users = list(dict.fromkeys(self._drawn(w) for w in users if self._drawn(w) in self.mirror))
+        if len(users) == 1:
+            self._back(self.mirror[u], self.mirror[users[0]], users[0])
+        elif users:
+            node = self.dot.node(lines("Σ"), "gradient", shape="circle", margin=0.02)
+            self._back(self.mirror[u], node, None)
+            for w in users:
+                self._back(node, self.mirror[w], w)
+        for p in self.eq.steps[u].params:
+            if self._owner(p) is not u and p in self.mirror:
+                self.dot.edge(self.mirror[u], self.mirror[p], color=self.dot.theme.gradient,
+                              constraint=False)  # fmt: skip
+
+    def _place(self, v: Value) -> int:
+        return list(self.eq.steps).index(v)
+
+    def _back(self, left: str, right: str, w: Value | None) -> None:
+        """A red edge from right to left, laid out as one from left to right."""
+        label = ""
+        if w is not None and w is not self.b.loss:
+            partial = t.partial(self.b.names[self.b.loss], self.b.names[w])
+            gap = "\n" if self.dot.horizontal else " "
+            label = f"{self._shown(partial, w)}{gap}{list(w.shape)}"
+        self.dot.edge(left, right, label, dir="back", color=self.dot.theme.gradient,
+                      fontcolor=self.dot.theme.gradient)  # fmt: skip
+
+
+def _broken(text: str) -> list[str]:
+    """A formula in lines of a readable length, broken at its spaces."""
+    return textwrap.wrap(text, LINE, break_long_words=False) or [text]

@@ -1,0 +1,201 @@
+"""The equations of a net grouped into the boxes of a layer diagram, and equal boxes folded.
+
+In: equations and a depth. Out: boxes, in order, with what each holds: values, parameters, work.
+A box is one application of a block; applying a layer twice gives two boxes that share their
+parameters. A block without parameters is one box, whatever it is made of.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..compiler.value import Value
+from .equations import Equations, Step
+
+
+@dataclass(eq=False)
+class Box:
+    """One application of a block (or one equation of the net's own)."""
+
+    path: str  # of the instance; for an equation, that of the block around it and a dot, or ""
+    block: str
+    steps: list[Step] = field(default_factory=list)
+    shared: bool = False  # another box, before this one, has the same parameters
+
+    @property
+    def values(self) -> set[Value]:
+        return {s.value for s in self.steps}
+
+    @property
+    def params(self) -> list[Value]:
+        return list(dict.fromkeys(p for s in self.steps for p in s.params))
+
+    @property
+    def inputs(self) -> list[Value]:
+        own = self.values
+        return list(dict.fromkeys(v for s in self.steps for v in s.inputs if v not in own))
+
+    @property
+    def result(self) -> Value:
+        return self.steps[-1].value
+
+    @property
+    def size(self) -> int:
+        """Numbers learned."""
+        return sum(p.type.size for p in self.params)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations for one example."""
+        return sum(v.op.flops(v) for s in self.steps for v in s.inside)
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Equal for boxes that do the same on the same shapes."""
+        words = tuple(v.op.name for s in self.steps for v in s.inside)
+        shapes = tuple(p.shape for p in self.params)
+        return (self.block, words, shapes, self.result.shape, tuple(v.shape for v in self.inputs))
+
+
+def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
+    """The boxes in order. `depth` counts levels of nesting; None opens every block that learns."""
+    learned = _paths_with_params(equations)
+    paths = {v: _shown_path(_instance(v), depth, learned) for v in equations.steps}
+    outer = {p.rpartition(".")[0] for p in paths.values()}
+    made: dict[tuple[str, int], Box] = {}
+    seen: Counter[tuple[object, ...]] = Counter()
+    owners: set[Value] = set()
+    for v, step in equations.steps.items():
+        path = paths[v]
+        if not path or path in outer:  # an equation beside other boxes
+            made["", len(made)] = Box(f"{path}.".lstrip("."), "", [step])
+            continue
+        site = (path, v.origin.instance, v.op.name, v.origin.span, step.params, v.shape)
+        call = seen[site]
+        seen[site] += 1
+        made.setdefault((path, call), Box(path, "")).steps.append(step)
+    found = list(made.values())
+    for box in found:
+        box.block = block_name(equations, box.path)
+        box.shared = bool(box.params) and all(p in owners for p in box.params)
+        owners.update(box.params)
+    return found
+
+
+def _instance(v: Value) -> str:
+    """The block a value belongs to; a conversion of a result belongs to the result's."""
+    return v.args[0].origin.instance if v.op.name == "cast" else v.origin.instance
+
+
+def _paths_with_params(equations: Equations) -> set[str]:
+    """Instances that have parameters somewhere inside."""
+    found: set[str] = set()
+    for v in equations.stand_in:
+        if v.op.name != "param":
+            continue
+        path = str(v.attrs["name"]).rpartition(".")[0]
+        while path:
+            found.add(path)
+            path = path.rpartition(".")[0]
+    return found
+
+
+def _shown_path(instance: str, depth: int | None, learned: set[str]) -> str:
+    """The instance cut at the depth, and at the first block that learns nothing."""
+    parts = instance.split(".") if instance else []
+    if depth is not None:
+        parts = parts[: max(depth, 0)]
+    for k in range(1, len(parts) + 1):
+        if ".".join(parts[:k]) not in learned:
+            return ".".join(parts[:k])
+    return ".".join(parts)
+
+
+def block_name(equations: Equations, path: str) -> str:
+    """The name of the block whose instance is at `path`, or the path's last word."""
+    if not path or path.endswith("."):
+        return ""
+    for v, step in equations.steps.items():
+        for x in (*step.inside, *step.params):
+            if x.origin.instance == path and x.origin.block:
+                return x.origin.block
+        if v.op.name == "one_hot" and v.origin.instance == path:
+            return v.origin.block
+    return path.rsplit(".", 1)[-1].rstrip("0123456789").rstrip("_")
+
+
+# ---------------------------------------------------------------- folding equal boxes
+
+
+@dataclass(frozen=True)
+class Fold:
+    """`boxes` stand for themselves and `times` − 1 equal stretches that follow them."""
+
+    boxes: tuple[Box, ...]
+    times: int
+    dropped: tuple[Box, ...]
+
+
+def folds(found: Sequence[Box], least: int = 3, longest: int = 8) -> list[Fold]:
+    """Stretches of a chain that repeat at least `least` times, each box feeding only the next."""
+    chain = _links(found)
+    result = []
+    k = 0
+    while k < len(found):
+        best = _best_fold(found, chain, k, longest)
+        if best is None or best.times < least or _better_next(best, found, chain, k, longest):
+            k += 1
+            continue
+        result.append(best)
+        k += len(best.boxes) * best.times
+    return result
+
+
+def _better_next(best: Fold, found: Sequence[Box], chain: list[bool], k: int, longest: int) -> bool:
+    """Whether a fold as long starts a little later, and with a layer: dense, relu reads better than
+    relu, dense."""
+    if best.boxes[0].params:
+        return False
+    for start in range(k + 1, min(k + len(best.boxes), len(found))):
+        other = _best_fold(found, chain, start, longest)
+        if found[start].params and other is not None and other.times >= best.times:
+            return True
+    return False
+
+
+def _links(found: Sequence[Box]) -> list[bool]:
+    """For each box: whether it takes what the box before it gives, and nobody else does."""
+    makers = {v: b for b in found for v in b.values}
+    users: dict[int, set[int]] = {id(b): set() for b in found}
+    for b in found:
+        for v in b.inputs:
+            if v in makers:
+                users[id(makers[v])].add(id(b))
+    linked = [False]
+    for before, b in itertools.pairwise(found):
+        sources = {id(makers[v]) for v in b.inputs if v in makers}
+        own = not b.shared and len(b.inputs) == len(sources)
+        linked.append(own and sources == {id(before)} and users[id(before)] == {id(b)})
+    return linked
+
+
+def _best_fold(found: Sequence[Box], linked: list[bool], k: int, longest: int) -> Fold | None:
+    best: Fold | None = None
+    reach = k + 1
+    while reach < len(found) and linked[reach]:
+        reach += 1
+    for period in range(1, min(longest, (reach - k) // 2) + 1):
+        pattern = [b.signature for b in found[k : k + period]]
+        times = 1
+        while k + (times + 1) * period <= reach:
+            start = k + times * period
+            if [b.signature for b in found[start : start + period]] != pattern:
+                break
+            times += 1
+        if times > 1 and (best is None or times * period > best.times * len(best.boxes)):
+            end = k + times * period
+            best = Fold(tuple(found[k : k + period]), times, tuple(found[k + period : end]))
+    return best

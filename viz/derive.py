@@ -1,0 +1,273 @@
+"""The derivation of every parameter's gradient, as data that the writers print.
+
+In: a forward graph (before simplification) and a loss. Out: `Derivation`: the equations given,
+the local derivative of each, then for each δ and each parameter the chain of partial
+derivatives, every simplification with its name and reason, and the closed form. If the caller
+can evaluate graphs, the closed forms are compared with the gradient the compiler makes, and the
+greatest relative difference is part of the result. Text, Markdown and LaTeX are left to
+`derive_text`, `derive_markdown` and `derive_latex`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.graph import Graph, Output
+from ..compiler.passes import stabilise
+from ..compiler.step import with_gradients
+from ..compiler.value import Value
+from ..dsl.diagnostics import did_you_mean, fail
+from . import terms as t
+from .backprop import Backprop, Derivative, backprop
+from .equations import equations
+from .formula import formulas, right_hand_side
+from .indices import elements
+from .local import local_derivatives
+from .names import Names, names
+from .simplify import Change
+from .terms import Term
+from .unicode import unicode, unicode_name
+
+# Evaluates a graph's outputs, by name, at one random point, in f64.
+Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
+PATHS, FACTORS = 6, 48  # beyond, a chain is written by its last step only
+
+# Rules that tidy up and teach nothing: their effect is in the next line.
+TIDYING = frozenset({"moving equal numbers", "one view of another", "differentiation is over"})
+
+
+@dataclass(frozen=True)
+class Fact:
+    """left = right, and a word about it."""
+
+    left: Term
+    right: Term
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One simplification: the rule, why it holds, and what it changed."""
+
+    rule: str
+    reason: str
+    before: Term
+    after: Term
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The derivative of the loss by one value: chain, simplifications, closed form."""
+
+    left: Term
+    chain: Term
+    unreduced: Term
+    rewrites: tuple[Rewrite, ...]
+    closed: Term
+    parameter: bool
+    shape: str
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """Everything there is to print. `difference` is None where nothing was checked."""
+
+    net: str
+    textbook: bool
+    given: tuple[Fact, ...]
+    local: tuple[Fact, ...]
+    passages: tuple[Passage, ...]
+    elements: tuple[Fact, ...] = ()
+    difference: float | None = None
+    averaged: bool = True
+
+    @property
+    def notes(self) -> list[str]:
+        """How to read the formulas."""
+        found = ["⊙ multiplies element by element, and [c] is 1 where c holds, else 0."]
+        if self.averaged and self.textbook:
+            found.insert(0, "Each matrix holds the m examples in its columns (A₀ = X).")
+        elif self.averaged:
+            found.insert(0, "The equations are for one example; Σᵢ adds over the m examples.")
+        if self.averaged:
+            found.append("The loss is the mean (1/m) Σᵢ L; the 1/m is written with the parameters.")
+        return found
+
+
+def derive(
+    graph: Graph,
+    loss: str | None = None,
+    params: Iterable[str] | None = None,
+    *,
+    index: bool = False,
+    check: Evaluate | None = None,
+) -> Derivation:
+    """Derive the gradients of the parameters named (all trainable ones unless told otherwise)."""
+    output = _loss(graph, loss)
+    found = equations(graph, [output])
+    output = _loss(found.graph, loss)
+    chosen = _chosen(found.graph, params)
+    textbook = names(found).textbook
+    called = names(found, batch=textbook)
+    b = backprop(found, called, output, chosen, batch=textbook)
+    facts = tuple(Fact(e.left, e.right) for e in elements(b)) if index else ()
+    return Derivation(
+        graph.name,
+        textbook,
+        tuple(_given(b, called)),
+        tuple(Fact(left, right, note) for left, right, note in local_derivatives(b)),
+        tuple(_passages(b)),
+        facts,
+        difference(b, graph, output, check) if check is not None else None,
+        output.value.type.batched,
+    )
+
+
+def _loss(graph: Graph, name: str | None) -> Output:
+    losses = graph.of_kind("loss")
+    if not losses:
+        raise fail("E564", f"`{graph.name}` has no loss, so there is nothing to derive",
+                   help="add a line `loss …` to the net")  # fmt: skip
+    known = [o.name for o in losses]
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or f"losses: {', '.join(known)}"
+        raise fail("E564", f"`{graph.name}` has no loss `{name}`", help=hint)
+    return graph.loss(name)
+
+
+def _chosen(graph: Graph, params: Iterable[str] | None) -> list[Value]:
+    known = {leaf.name: leaf for leaf in graph.params}
+    if params is None:
+        return [leaf.value for leaf in graph.params if not leaf.frozen]
+    found = []
+    for name in params:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"parameters: {', '.join(known)}"
+            raise fail("E565", f"`{graph.name}` has no parameter `{name}`", help=hint)
+        found.append(known[name].value)
+    return found
+
+
+def _given(b: Backprop, called: Names) -> Iterable[Fact]:
+    """The equations on the way to the loss, in order."""
+    for v, step in b.equations.steps.items():
+        right = right_hand_side(v, called.terms, b.batch)
+        names_ = [x.origin.name for x in (v,) if x.origin.name and unicode_name(x.origin.name)
+                  != unicode(called[v])]  # fmt: skip
+        words = names_[0] if names_ and called.textbook and step.kind != "loss" else ""
+        block = step.block if step.kind in ("elementwise", "loss", "function") else ""
+        inside = v.origin.instance != ""
+        yield Fact(called[v], right, ", ".join(w for w in (words, block if inside else "") if w))
+
+
+# ---------------------------------------------------------------- one passage a derivative
+
+
+def _passages(b: Backprop) -> Iterable[Passage]:
+    """From the loss backwards: each δ, then the parameters whose last use it completes."""
+    done: set[Value] = set()
+    for v, derivative in b.deltas.items():
+        if v not in b.kept:
+            continue
+        yield _passage(b, derivative)
+        done.add(v)
+        for p in b.equations.steps[v].params:
+            if p in b.params and all(w in done or w not in b.kept for w in b.users[p]):
+                done.add(p)
+                yield _passage(b, b.params[p])
+    for p, derivative in b.params.items():
+        if p not in done:
+            yield _passage(b, derivative)
+
+
+def _passage(b: Backprop, d: Derivative) -> Passage:
+    return Passage(
+        t.partial(b.names[b.loss], b.names[d.of]),
+        chain_to(b, d.of),
+        d.unreduced,
+        tuple(_rewrites(b, d.changes)),
+        d.closed,
+        d.of.op.name == "param",
+        str(list(d.of.shape)) if d.of.shape else "",
+    )
+
+
+def chain_to(b: Backprop, v: Value) -> Term:
+    """∂L/∂v as products of local derivatives, added over every path from the loss to `v`."""
+    paths = _paths(b, v)
+    if paths is None:
+        parts = [t.chain(t.partial(b.names[b.loss], b.names[w]), t.partial(b.names[w], b.names[v]))
+                 for w in b.users[v]]  # fmt: skip
+    else:
+        parts = [
+            t.chain(*(t.partial(b.names[w], b.names[u]) for w, u in itertools.pairwise(p)))
+            for p in paths
+        ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = t.add(total, part)
+    return total
+
+
+def _paths(b: Backprop, v: Value) -> list[list[Value]] | None:
+    """Every path from the loss down to `v`; None when there are too many to write."""
+    found: list[list[Value]] = []
+    stack = [[v]]
+    while stack:
+        path = stack.pop()
+        if path[0] is b.loss:
+            found.append(path)
+            if len(found) > PATHS or sum(map(len, found)) > FACTORS:
+                return None
+            continue
+        if len(path) > FACTORS or len(stack) > FACTORS:
+            return None
+        stack += [[w, *path] for w in b.users[path[0]]]
+    return found
+
+
+def _rewrites(b: Backprop, changes: Iterable[Change]) -> Iterable[Rewrite]:
+    """The changes a reader can see, each once."""
+    known = b.known()
+    seen: set[tuple[str, str, str]] = set()
+    for c in changes:
+        if c.rule in TIDYING:
+            continue
+        written = formulas([c.before, c.after], known, b.batch, b.aliases)
+        before, after = written[c.before], written[c.after]
+        key = (c.rule, unicode(before), unicode(after))
+        if before == after or key[1] == key[2] or key in seen:
+            continue
+        if t.is_number(before) or t.hidden(before) or t.hidden(after):
+            continue
+        seen.add(key)
+        yield Rewrite(c.rule, c.reason, before, after)
+
+
+# ---------------------------------------------------------------- the check
+
+
+def difference(b: Backprop, graph: Graph, loss: Output, evaluate: Evaluate) -> float:
+    """The greatest relative difference between the closed forms and the compiler's gradients."""
+    reference = with_gradients(stabilise(graph), loss.name)
+    outputs = [
+        Output("gradient", f"compiler {o.target.attrs['name']}", o.value)
+        for o in reference.of_kind("gradient")
+        if o.target is not None
+    ]
+    for p, derivative in b.params.items():
+        outputs.append(Output("gradient", f"closed {p.attrs['name']}", b.expand(derivative)))
+    numbers = evaluate(graph.with_outputs(outputs))
+    worst = 0.0
+    for p in b.params:
+        name = str(p.attrs["name"])
+        ours, theirs = numbers[f"closed {name}"], numbers[f"compiler {name}"]
+        scale = float(np.max(np.abs(theirs), initial=0.0)) or 1.0
+        worst = max(worst, float(np.max(np.abs(ours - theirs), initial=0.0)) / scale)
+    return worst

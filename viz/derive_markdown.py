@@ -1,0 +1,60 @@
+"""A derivation as Markdown, with formulas as LaTeX between dollar signs.
+
+In: a `Derivation`. Out: text that GitHub, notebooks and most converters typeset. What a user
+wrote is escaped: a name cannot start a link, an emphasis or HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .derive import Derivation, Fact, Passage
+from .derive_text import checked
+from .latex import latex as math
+
+
+def markdown(d: Derivation) -> str:
+    """The whole derivation."""
+    out = [f"# Backpropagation through {plain(d.net)}", ""]
+    out += [f"- {note}" for note in d.notes]
+    out += ["", "## Given", "", *_table(d.given)]
+    out += ["", "## Local derivatives", "", *_table(d.local)]
+    out += ["", "## Gradients", ""]
+    for p in d.passages:
+        out += [*_passage(p), ""]
+    if d.elements:
+        out += ["## For one weight and one example", "", "$E$ is the example's loss.", ""]
+        out += [*_table(d.elements), ""]
+    out += ["## Result", "", *_table(Fact(p.left, p.closed) for p in d.passages)]
+    if d.difference is not None:
+        out += ["", checked(d.difference).replace("\n", " ")]
+    return "\n".join(out) + "\n"
+
+
+def plain(words: str) -> str:
+    """Words that Markdown shows as they are."""
+    safe = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|$~-])", r"\\\1", safe)
+
+
+def _table(facts: Iterable[Fact]) -> list[str]:
+    rows = ["| | | |", "| ---: | :--- | :--- |"]
+    for f in facts:
+        left, right = math(f.left), math(f.right).replace("|", r"\vert ")
+        rows.append(f"| ${left}$ | $= {right}$ | {plain(f.note)} |")
+    return rows
+
+
+def _passage(p: Passage) -> list[str]:
+    left = math(p.left)
+    shape = f", shape `{p.shape}`" if p.shape else ""
+    out = [f"### ${left}${shape}", "", f"$${left} = {math(p.chain)}$$", ""]
+    if p.unreduced != p.closed:
+        out += [f"$$= {math(p.unreduced)}$$", ""]
+    for r in p.rewrites:
+        out.append(f"- *{plain(r.rule)}* ({plain(r.reason)}):")
+        out.append(f"  ${math(r.before)} \\;\\to\\; {math(r.after)}$")
+    if p.rewrites:
+        out.append("")
+    return [*out, f"$$\\boxed{{{left} = {math(p.closed)}}}$$"]

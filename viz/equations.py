@@ -1,0 +1,242 @@
+"""A forward graph as the equations a textbook would write: few named steps, each of several
+operations.
+
+In: a forward graph before simplification. Out: `Equations`: the values that deserve a name (the
+anchors: leaves, results of blocks, the user's own names), each with the values its equation
+uses and its body cut free from the rest. Names themselves are chosen in `names`, the text in
+`formula`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..compiler.graph import Graph, Output, topological
+from ..compiler.graph import leaf as make_leaf
+from ..compiler.value import Value
+
+LEAVES = ("input", "param", "state", "scalar")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation: `value` from `operands`, which are anchors too."""
+
+    value: Value
+    operands: tuple[Value, ...]
+    kind: str  # affine, elementwise, loss, function
+    inside: tuple[Value, ...] = ()  # every value the equation computes, itself included
+
+    @property
+    def params(self) -> tuple[Value, ...]:
+        return tuple(v for v in self.operands if v.op.name == "param")
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        return tuple(v for v in self.operands if v.op.name != "param")
+
+    @property
+    def block(self) -> str:
+        return self.value.origin.block
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Steps in order. `stand_in` gives each anchor a leaf that stands for it in cut bodies."""
+
+    graph: Graph
+    steps: dict[Value, Step]
+    stand_in: dict[Value, Value] = field(repr=False)
+
+    def body(self, v: Value, through: Iterable[Value] = ()) -> dict[Value, Value]:
+        """The equation of `v` over stand-ins, as what each value below it became.
+
+        Anchors in `through` keep their own equation inside; all others are cut.
+        """
+        whole = {v, *through}
+        return rebuilt(v, {a: s for a, s in self.stand_in.items() if a not in whole})
+
+    def users(self) -> dict[Value, list[Value]]:
+        """The steps that use each anchor."""
+        users: dict[Value, list[Value]] = {v: [] for v in self.stand_in}
+        for v, step in self.steps.items():
+            for a in step.operands:
+                users[a].append(v)
+        return users
+
+
+def equations(
+    graph: Graph, roots: Iterable[Output] | None = None, *, exact: bool = False
+) -> Equations:
+    """The steps that lead to the roots (all outputs unless told otherwise); see `merged`."""
+    graph = merged(graph, exact=exact)
+    chosen = graph.outputs if roots is None else tuple(
+        o for o in graph.outputs if any(o.kind == r.kind and o.name == r.name for r in roots)
+    )  # fmt: skip
+    ends = {o.value for o in chosen}
+    order = topological(o.value for o in chosen)
+    anchors = _anchors(order, ends)
+    losses = {o.value for o in chosen if o.kind == "loss"}
+    steps = {}
+    for v in order:
+        if v in anchors and v.op.family != "leaf":
+            steps[v] = _step(v, anchors, v in losses)
+    # In the order of use, so that names are numbered as a reader meets them.
+    met = [a for step in steps.values() for a in (*step.operands, step.value)]
+    stand_in = {v: _stand_in(v, k) for k, v in enumerate(dict.fromkeys(met))}
+    return Equations(graph, steps, stand_in)
+
+
+def _leaf_order(v: Value) -> tuple[int, str]:
+    """Data first, then parameters: matrices before vectors."""
+    return (1 - len(v.shape), str(v.attrs["name"])) if v.op.name == "param" else (-9, "")
+
+
+def merged(graph: Graph, *, exact: bool = False) -> Graph:
+    """Equal values (same operation, same operands) become one; the first one's origin stays.
+
+    Unless `exact`, the shift inside the library's softmax is left out: it keeps exp finite, and
+    changes nothing else.
+    """
+    seen: dict[tuple[object, ...], Value] = {}
+
+    def once(v: Value) -> Value:
+        if not exact and _is_shift(v):
+            return v.args[0]
+        kept = seen.setdefault(v.key(), v)
+        if v.origin.name and not kept.origin.name:
+            seen[v.key()] = v
+        return kept
+
+    return graph.rewrite(once)
+
+
+def _is_shift(v: Value) -> bool:
+    """x − stop_gradient(max x) of the library's softmax and log_softmax."""
+    if v.op.name != "sub" or v.args[1].op.name != "stop_gradient" or not from_library(v):
+        return False
+    return v.origin.block in ("softmax", "log_softmax")
+
+
+def rebuilt(v: Value, new: dict[Value, Value]) -> dict[Value, Value]:
+    """`v` with the values in `new` exchanged: what each value on the way became."""
+    done = dict(new)
+    stack = [v]
+    while stack:
+        x = stack[-1]
+        if x in done:
+            stack.pop()
+            continue
+        missing = [a for a in x.args if a not in done]
+        if missing:
+            stack += missing
+            continue
+        args = tuple(done[a] for a in x.args)
+        same = all(a is b for a, b in zip(args, x.args, strict=True))
+        done[x] = x if same else x.with_args(args)
+        stack.pop()
+    return done
+
+
+def _stand_in(v: Value, number: int) -> Value:
+    kind = "input" if v.type.batched else "param"
+    return make_leaf(kind, f"v{number}", v.type, v.origin.span)
+
+
+def from_library(v: Value) -> bool:
+    """Whether the value's equation stands in the standard library, not in the user's file."""
+    span = v.origin.span
+    return span is not None and span.source.name.startswith("<chainrule>")
+
+
+def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
+    """Leaves, results of blocks, labels as one-hot, and names the reader knows."""
+    with_params = {v.origin.instance for v in order if any(a.op.name == "param" for a in v.args)}
+    anchors = {v for v in order if v.op.name in LEAVES}
+    for v in order:
+        if v in ends or v.op.name == "one_hot" or _is_named(v, with_params):
+            anchors.add(v)
+        anchors.update(_around_layer(v))
+        for a in v.args:
+            if (
+                a.op.family != "leaf"
+                and _leaves_block(a, v)
+                and not (v in ends and v.op.name == "cast")
+            ):
+                anchors.add(a)
+    return {v for v in anchors if v.op.family != "leaf" or v.op.name in LEAVES}
+
+
+def _around_layer(v: Value) -> list[Value]:
+    """What enters a product with a parameter, and what comes out, though nobody named it."""
+    if v.op.name == "matmul" and _is_affine(v):
+        return [a for a in v.args if a.type.batched]
+    through = ("add", "sigmoid", "tanh", "maximum")
+    added = v.op.name == "add" and _is_affine(v)
+    if v.op.name in through and not added:
+        return [a for a in v.args if a.op.family != "leaf" and _is_affine(a)]
+    return []
+
+
+def _is_named(v: Value, with_params: set[str]) -> bool:
+    o = v.origin
+    if not o.name or o.role != "forward" or v.op.family == "leaf":
+        return False
+    inner = o.instance != "" and from_library(v) and o.instance not in with_params
+    return not inner and _is_interesting(v)
+
+
+def _is_interesting(v: Value) -> bool:
+    return v.op.name not in ("stop_gradient", "cast", "broadcast")
+
+
+def _leaves_block(a: Value, user: Value) -> bool:
+    """Whether `a` is a result of a block that `user` does not belong to."""
+    if not a.origin.instance or not _is_interesting(a):
+        return False
+    return user.origin.instance != a.origin.instance and not user.origin.instance.startswith(
+        a.origin.instance + "."
+    )
+
+
+def _step(v: Value, anchors: set[Value], is_loss: bool) -> Step:
+    operands: dict[Value, None] = {}
+    inside: list[Value] = []
+    seen = {v}
+    stack = [v]
+    while stack:
+        x = stack.pop()
+        inside.append(x)
+        for a in reversed(x.args):
+            if a in anchors:
+                operands.setdefault(a)
+            elif a not in seen:
+                seen.add(a)
+                stack.append(a)
+    found = tuple(sorted(operands, key=_leaf_order))
+    return Step(v, found, _kind(v, found, inside, is_loss), tuple(reversed(inside)))
+
+
+def _kind(v: Value, operands: tuple[Value, ...], inside: list[Value], is_loss: bool) -> str:
+    if is_loss:
+        return "loss"
+    if _is_affine(v):
+        return "affine"
+    data = [a for a in operands if a.op.name != "param"]
+    plain = all(x.op.family in ("elementwise", "leaf") for x in inside)
+    if plain and len(operands) == len(data) == 1 and data[0].shape == v.shape:
+        return "elementwise"
+    return "function"
+
+
+def _is_affine(v: Value) -> bool:
+    """W x + b, W x, or x Wᵀ: a product with a parameter, and perhaps a parameter added."""
+    if v.op.name == "add" and any(a.op.name == "param" for a in v.args):
+        v = next((a for a in v.args if a.op.name != "param"), v)
+    if v.op.name != "matmul":
+        return False
+    left = v.args[0]
+    if left.op.name in ("transpose", "reshape"):
+        left = left.args[0]
+    return left.op.name == "param"

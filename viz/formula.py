@@ -1,0 +1,324 @@
+"""Values to formulas: what a graph computes, as a reader would write it.
+
+In: values, and terms for those that have a name (`known`). Out: a term for each value.
+Bookkeeping is left out (casts, broadcasts, stop_gradient), and shapes that textbooks have a
+name for are recognised by their structure: softmax, log-sum-exp, means, outer products. With
+`batch` true a batched vector is a matrix whose columns are the examples, so that Σᵢ δᵢ aᵢᵀ is
+written Δ Aᵀ; else sums over the batch are written Σᵢ. Choosing the names is left to `names`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ..compiler.value import Value
+from . import terms as t
+from .terms import Term
+
+CALLS = {
+    "sigmoid": "σ",
+    "stop_gradient": "",
+    "maximum": "max",
+    "minimum": "min",
+    "one_hot": "onehot",
+}
+_SIGNS = {
+    "lt": "<",
+    "le": "≤",
+    "gt": ">",
+    "ge": "≥",
+    "eq": "=",
+    "ne": "≠",
+    "and": "and",
+    "or": "or",
+}
+
+
+def formulas(
+    roots: Iterable[Value],
+    known: Mapping[Value, Term] | None = None,
+    batch: bool = False,
+    aliases: Mapping[Term, Term] | None = None,
+) -> dict[Value, Term]:
+    """A term for each root and everything below it, stopping at the known values.
+
+    `aliases` are terms that have a shorter one: A₂ for softmax(Z₂).
+    """
+    return _Reader(known or {}, batch, aliases or {}).read(roots)
+
+
+def formula(root: Value, known: Mapping[Value, Term] | None = None, batch: bool = False) -> Term:
+    """The term of one value."""
+    return formulas([root], known, batch)[root]
+
+
+def right_hand_side(root: Value, known: Mapping[Value, Term], batch: bool = False) -> Term:
+    """The formula that defines `root`, though `root` itself has a name."""
+    return formula(root, {v: name for v, name in known.items() if v is not root}, batch)
+
+
+class _Reader:
+    def __init__(
+        self, known: Mapping[Value, Term], batch: bool, aliases: Mapping[Term, Term]
+    ) -> None:
+        self.terms: dict[Value, Term] = dict(known)
+        self.given = known
+        self.batch = batch
+        self.aliases = aliases
+
+    def read(self, roots: Iterable[Value]) -> dict[Value, Term]:
+        stack = [*roots]
+        while stack:
+            v = stack[-1]
+            if v in self.terms:
+                stack.pop()
+                continue
+            missing = [a for a in v.args if a not in self.terms]
+            if missing:
+                stack += missing
+                continue
+            term = self.term(v)
+            self.terms[v] = self.aliases.get(term, term)
+            stack.pop()
+        return self.terms
+
+    def term(self, v: Value) -> Term:
+        args = [self.terms[a] for a in v.args]
+        pattern = self.softmax(v) or self.log_softmax(v)
+        if pattern is not None:
+            return pattern
+        rule = _RULES.get(v.op.name)
+        if rule is not None:
+            return rule(self, v, args)
+        if v.op.name in _SIGNS:
+            return t.compare(_SIGNS[v.op.name], *args)
+        if v.op.family == "leaf":
+            return t.symbol(str(v.attrs.get("name", v.op.name)))
+        return t.call(CALLS.get(v.op.name, v.op.name), *args)
+
+    # -------------------------------------------------------- recognised structures
+
+    def softmax(self, v: Value) -> Term | None:
+        """exp(z − c) / Σ exp(z − c), for any c."""
+        parts = _ratio(v)
+        if parts is None:
+            return None
+        above, below = parts
+        if above in self.given or above.op.name != "exp" or not _is_total_of(below, above):
+            return None
+        return t.call("softmax", self.terms[_unshifted(above.args[0])])
+
+    def log_softmax(self, v: Value) -> Term | None:
+        """z − log Σ exp z, and log Σ exp z itself."""
+        if v.op.name == "sub":
+            x, y = v.args
+            y = _bare(y)
+            if y in self.given or v.args[1] in self.given:
+                return None
+            if y.op.name == "log" and _is_sum_of_exponentials(y.args[0], x):
+                return t.call("log", t.call("softmax", self.terms[_unshifted(x)]))
+        return None
+
+
+def _bare(v: Value) -> Value:
+    """Without the views and marks that a formula does not show."""
+    while v.op.name in ("broadcast", "reshape", "cast", "stop_gradient"):
+        v = v.args[0]
+    return v
+
+
+def _ratio(v: Value) -> tuple[Value, Value] | None:
+    if v.op.name == "div":
+        return v.args[0], _bare(v.args[1])
+    if v.op.name == "mul":
+        for x, y in (v.args, v.args[::-1]):
+            inverse = inverse_of(_bare(y))
+            if inverse is not None:
+                return x, _bare(inverse)
+    return None
+
+
+def inverse_of(v: Value) -> Value | None:
+    """x, where v is 1 / x."""
+    if v.op.name == "div" and number_of(v.args[0]) == 1:
+        return v.args[1]
+    if v.op.name == "pow" and number_of(v.args[1]) == -1:
+        return v.args[0]
+    return None
+
+
+def number_of(v: Value) -> float | None:
+    """The number that v is in every element, if it is one."""
+    v = _bare(v)
+    return float(v.attrs["value"]) if v.is_constant else None
+
+
+def _same(a: Value, b: Value) -> bool:
+    """The same value, or the same operation on the same operands."""
+    a, b = _bare(a), _bare(b)
+    return a is b or (bool(a.args) and a.key() == b.key())
+
+
+def _is_total_of(below: Value, above: Value) -> bool:
+    return below.op.name == "sum" and not below.attrs["batch"] and _same(below.args[0], above)
+
+
+def _is_sum_of_exponentials(v: Value, x: Value) -> bool:
+    v = _bare(v)
+    if v.op.name != "sum" or v.attrs["batch"]:
+        return False
+    inner = _bare(v.args[0])
+    return inner.op.name == "exp" and _same(inner.args[0], x)
+
+
+def _unshifted(v: Value) -> Value:
+    """z of z − max(z): softmax does not see the shift."""
+    v = _bare(v)
+    if v.op.name == "sub":
+        shift = _bare(v.args[1])
+        if shift.op.name == "max" and _same(shift.args[0], v.args[0]):
+            return _bare(v.args[0])
+    return v
+
+
+# ---------------------------------------------------------------- one rule an operation
+
+Rule = Callable[[_Reader, Value, list[Term]], Term]
+
+
+def _add(r: _Reader, v: Value, args: list[Term]) -> Term:
+    n = number_of(v.args[1])
+    if n is not None and n < 0:
+        return t.sub(args[0], t.number(-n))
+    if args[0].kind == "neg" and args[1].kind != "neg":
+        return t.sub(args[1], args[0].parts[0])
+    return t.add(*args)
+
+
+def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
+    for k in (0, 1):
+        inverse = inverse_of(_bare(v.args[k]))
+        if inverse is not None:
+            return _over(args[1 - k], r.terms[inverse], inverse)
+    if args[1] == args[0]:
+        return t.power(args[0], t.number(2))
+    scalars = [not x.shape or t.is_number(a) for x, a in zip(v.args, args, strict=True)]
+    if scalars[1] and not scalars[0]:
+        return t.times(args[1], args[0])
+    return t.times(*args) if any(scalars) else t.hadamard(*args)
+
+
+def _div(r: _Reader, v: Value, args: list[Term]) -> Term:
+    if number_of(v.args[1]) == 1:
+        return args[0]
+    return _over(*args, v.args[1])
+
+
+def _over(above: Term, below: Term, divisor: Value) -> Term:
+    """A quotient; over m it is a mean."""
+    if _bare(divisor).op.name != "batch_size":
+        return t.quotient(above, below)
+    if above.kind == "total":
+        return t.mean(above.parts[0], above.text)
+    return t.over_m(above)
+
+
+def _column_product(r: _Reader, total: Value) -> Term | None:
+    """Δ Aᵀ for Σᵢ δᵢ aᵢᵀ, where matrices hold the examples in their columns."""
+    x = _bare(total.args[0])
+    if r.batch and x.op.name == "outer" and not total.attrs["axes"]:
+        left, right = x.args
+        return t.product(r.terms[left], t.transpose(r.terms[right]))
+    return None
+
+
+def _sum(r: _Reader, v: Value, args: list[Term]) -> Term:
+    if not v.attrs["batch"]:
+        inner = v.args[0]
+        if not v.attrs["axes"] or (v.attrs["axes"] and inner.type.size == 1):
+            return args[0]
+        return t.total(args[0])
+    product = _column_product(r, v)
+    if product is not None:
+        return product
+    return t.total(args[0], "" if r.batch else "i")
+
+
+def _pow(r: _Reader, v: Value, args: list[Term]) -> Term:
+    n = number_of(v.args[1])
+    if n == 0.5:
+        return t.root(args[0])
+    if n is not None and n < 0:
+        below = args[0] if n == -1 else t.power(args[0], t.number(-n))
+        return t.quotient(t.number(1), below)
+    return args[0] if n == 1 else t.power(*args)
+
+
+def _reshape(r: _Reader, v: Value, args: list[Term]) -> Term:
+    before, after = v.args[0].shape, v.shape
+    if len(before) == 1 and after == (1, *before):
+        return t.transpose(args[0])
+    plain = [tuple(n for n in shape if n != 1) for shape in (before, after)]
+    return args[0] if plain[0] == plain[1] else t.call("reshape", args[0])
+
+
+def _transpose(r: _Reader, v: Value, args: list[Term]) -> Term:
+    rank = len(v.shape)
+    if rank == 2 and v.attrs["perm"] == (1, 0):
+        return t.transpose(args[0])
+    return t.call("transpose", args[0])
+
+
+def _where(r: _Reader, v: Value, args: list[Term]) -> Term:
+    if number_of(v.args[2]) == 0:
+        if number_of(v.args[1]) == 1:
+            return t.bracket(args[0])
+        return t.hadamard(args[1], t.bracket(args[0]))
+    return t.choice(*args)
+
+
+def _cast(r: _Reader, v: Value, args: list[Term]) -> Term:
+    return t.bracket(args[0]) if v.args[0].type.dtype == "bool" else args[0]
+
+
+def _maximum(r: _Reader, v: Value, args: list[Term]) -> Term:
+    a, b = args
+    return t.call("max", b, a) if b.kind == "number" else t.call("max", a, b)
+
+
+def _hidden(r: _Reader, v: Value, args: list[Term]) -> Term:
+    return args[0]
+
+
+def _log(r: _Reader, v: Value, args: list[Term]) -> Term:
+    return t.call("log", args[0])
+
+
+_RULES: dict[str, Rule] = {
+    "constant": lambda r, v, args: t.number(v.attrs["value"]),
+    "batch_size": lambda r, v, args: t.symbol("m"),
+    "add": _add,
+    "sub": lambda r, v, args: t.sub(*args),
+    "neg": lambda r, v, args: t.neg(args[0]),
+    "mul": _mul,
+    "div": _div,
+    "pow": _pow,
+    "sqrt": lambda r, v, args: t.root(args[0]),
+    "exp": lambda r, v, args: t.exponential(args[0]),
+    "abs": lambda r, v, args: t.absolute(args[0]),
+    "log": _log,
+    "log1p": lambda r, v, args: t.call("log", t.add(t.number(1), args[0])),
+    "expm1": lambda r, v, args: t.sub(t.exponential(args[0]), t.number(1)),
+    "log1pexp": lambda r, v, args: t.call("log", t.add(t.number(1), t.exponential(args[0]))),
+    "matmul": lambda r, v, args: t.product(*args),
+    "outer": lambda r, v, args: t.product(args[0], t.transpose(args[1])),
+    "sum": _sum,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "broadcast": _hidden,
+    "stop_gradient": _hidden,
+    "cast": _cast,
+    "where": _where,
+    "maximum": _maximum,
+    "not": lambda r, v, args: t.call("not", args[0]),
+}

@@ -1,0 +1,172 @@
+"""What the values of a net are called: textbook notation for a chain of dense layers, else the
+user's.
+
+In: the equations of a net. Out: a term for each anchor. In a chain of dense layers the values
+are Z_l = W_l A_{l−1} + b_l and A_l = g(Z_l), with A₀ = X and the labels Y; matrices hold the
+examples in their columns. `lower` gives the same for one example (z_l, a_l, x, y). Any other
+net keeps the names in its file, with counters where a name is used more than once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..compiler.value import Value
+from . import terms as t
+from .equations import Equations, Step, from_library
+from .formula import right_hand_side
+from .terms import Term
+from .unicode import unicode
+
+
+@dataclass(frozen=True)
+class Names:
+    """Terms by value; `textbook` tells whether the layers' values have their textbook names."""
+
+    terms: dict[Value, Term]
+    textbook: bool
+    layers: tuple[Value, ...] = ()  # the affine steps, in order
+
+    def __getitem__(self, v: Value) -> Term:
+        return self.terms[v]
+
+    def text(self, v: Value) -> str:
+        return unicode(self.terms[v])
+
+
+def names(equations: Equations, *, batch: bool = True) -> Names:
+    """Names for every anchor: capitals where matrices hold the batch."""
+    layers = dense_chain(equations)
+    if layers is None:
+        return Names(_own_names(equations), False)
+    return Names(_textbook_names(equations, layers, batch), True, tuple(layers))
+
+
+def dense_chain(equations: Equations) -> list[Value] | None:
+    """The affine steps in order, where each feeds only the next; None for any other net."""
+    layers = [v for v, s in equations.steps.items() if s.kind == "affine" and v.origin.instance]
+    if not layers:
+        return None
+    used = Counter(p for s in equations.steps.values() for p in s.params)
+    owned = {p for v in layers for p in equations.steps[v].params}
+    if any(n > 1 for n in used.values()) or set(used) != owned:
+        return None
+    previous: Value | None = None
+    for v in layers:
+        data = equations.steps[v].inputs
+        if len(data) != 1 or len(equations.steps[v].params) > 2:
+            return None
+        source = _source(equations, data[0])
+        if source is not previous and not (previous is None and source.op.name == "input"):
+            return None
+        previous = v
+    return layers
+
+
+def _source(equations: Equations, v: Value) -> Value:
+    """The layer or input behind `v`, through steps of one operand (activations, dropout)."""
+    while v in equations.steps and equations.steps[v].kind != "affine":
+        step = equations.steps[v]
+        if len(step.operands) != 1:
+            return v
+        v = step.operands[0]
+    return v
+
+
+def _textbook_names(equations: Equations, layers: list[Value], batch: bool) -> dict[Value, Term]:
+    found: dict[Value, str] = {}
+    numbered = len(layers) > 1
+
+    def layer_name(letter: str, number: int) -> str:
+        shown = letter if batch or letter in "Wb" else letter.lower()
+        return f"{shown}_{number}" if numbered else shown
+
+    for number, v in enumerate(layers, start=1):
+        found[v] = layer_name("Z", number)
+        for p in equations.steps[v].params:
+            found[p] = layer_name("W" if len(p.shape) == 2 else "b", number)
+    for v, step in equations.steps.items():
+        if v in found or step.kind == "loss" or len(step.operands) != 1:
+            continue
+        behind = _source(equations, v)
+        if behind in layers and v.shape == behind.shape and v.type.is_float:
+            taken = list(found.values())
+            number = layers.index(behind) + 1
+            free = (n for n in ("A", "H", "G", "Q") if layer_name(n, number) not in taken)
+            letter = next(free, None)
+            if letter:
+                found[v] = layer_name(letter, number)
+    _name_data(equations, layers, found, batch)
+    return {**_own_names(equations, found), **{v: t.symbol(n) for v, n in found.items()}}
+
+
+def _name_data(
+    equations: Equations, layers: list[Value], found: dict[Value, str], batch: bool
+) -> None:
+    """X for what enters the first layer, Y for the labels: one-hot, or a target of the loss."""
+    first = equations.steps[layers[0]].inputs[0]
+    while first in equations.steps and len(equations.steps[first].operands) == 1:
+        first = equations.steps[first].operands[0]
+    if first.op.name == "input":
+        found.setdefault(first, "X" if batch else "x")
+    targets = [v for v in equations.stand_in if v.op.name == "one_hot"]
+    inputs = [v for v in equations.stand_in if v.op.name == "input" and v is not first]
+    targets = targets or [v for v in inputs if v.type.is_float]
+    if len(targets) == 1:
+        found[targets[0]] = "Y" if batch else "y"
+
+
+def _own_names(equations: Equations, taken: dict[Value, str] | None = None) -> dict[Value, Term]:
+    """The user's names, made unique."""
+    wanted = {v: wanted_name(v, equations) for v in equations.stand_in if v not in (taken or {})}
+    counts = Counter(wanted.values()) + Counter((taken or {}).values())
+    # A name that stands once in the user's own file is the user's; the library's are numbered.
+    own = Counter(n for v, n in wanted.items() if not from_library(v) and _is_given(v))
+    seen: Counter[str] = Counter()
+    found = {}
+    for v, name in wanted.items():
+        theirs = own[name] == 1 and not from_library(v) and _is_given(v)
+        if counts[name] > 1 and not theirs:
+            seen[name] += 1
+            name = f"{name}_{seen[name]}"
+        found[v] = t.symbol(name)
+    return found
+
+
+def _is_given(v: Value) -> bool:
+    return bool(v.origin.name or v.attrs.get("name"))
+
+
+def wanted_name(v: Value, equations: Equations) -> str:
+    """The name a reader would expect: the user's, else one by what the value is."""
+    step = equations.steps.get(v)
+    if step is not None and step.kind == "loss":
+        losses = [s for s in equations.steps.values() if s.kind == "loss"]
+        return "L" if len(losses) == 1 else _last(v.origin.name) or "L"
+    name = _last(v.origin.name) or _last(str(v.attrs.get("name", "")))
+    if name:
+        return name
+    if step is None:
+        return "v"
+    return {"affine": "z", "elementwise": "a"}.get(step.kind) or _block_letter(step)
+
+
+def _last(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
+
+
+def _block_letter(step: Step) -> str:
+    return "p" if step.block in ("softmax", "sigmoid") else step.block or step.value.op.name
+
+
+def function_name(equations: Equations, v: Value) -> str:
+    """How an elementwise step's function is written: `relu`, `tanh`, σ; `g` if it has no name."""
+    right = right_hand_side(v, {x: t.symbol("x") for x in equations.steps[v].operands})
+    if right.kind == "call" and right.text not in ("max", "min"):
+        return right.text
+    o = v.origin
+    learns = any(
+        p.origin.instance == o.instance for p in equations.stand_in if p.op.name == "param"
+    )
+    return o.block if o.instance and not learns else "g"

@@ -1,0 +1,177 @@
+"""The operation view: one node an operation, with its formula; shapes on the edges.
+
+In: any graph (forward, with gradients, or a whole step). Out: DOT. Values used several times
+are one node with several edges, so sharing is visible; parameters are leaves of their own;
+block instances are boxes around their operations. Values made by differentiation are drawn as
+gradients, in red.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ..compiler.graph import Graph
+from ..compiler.value import Value
+from . import terms as t
+from .dot import Attribute, Cluster, Dot, lines
+from .equations import equations, merged
+from .formula import formula
+from .names import names
+from .render import refuse_large
+from .style import SLIDE
+from .style import theme as theme_of
+from .terms import Term
+from .unicode import unicode
+
+FAMILY = {
+    "contraction": "contraction", "elementwise": "elementwise", "reduction": "reduction",
+    "view": "view", "assemble": "view", "draw": "state",
+}  # fmt: skip
+LEAVES = {"input": "data", "param": "param", "state": "state"}
+LEGEND = {
+    "data": "data", "param": "parameter", "state": "state", "contraction": "product",
+    "elementwise": "element by element", "reduction": "sum or maximum", "view": "rearranged",
+    "gradient": "gradient", "loss": "loss",
+}  # fmt: skip
+DOT_SIGN = t.symbol("·")
+SILENT = {"stop_gradient", "cast", "broadcast"}  # no node of their own: an edge passes them by
+
+
+def operations(graph: Graph, depth: int | None = None, theme: str = "light") -> str:
+    """DOT text of the operation view. Raises Failure for graphs too large to read."""
+    picture = _Picture(merged(graph, exact=True), depth, theme)
+    refuse_large(len(picture.drawn))
+    return picture.text()
+
+
+@dataclass
+class _Picture:
+    graph: Graph
+    depth: int | None
+    theme: str
+    ids: dict[Value, str] = field(default_factory=dict)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        ends = {o.value for o in self.graph.outputs}
+        self.drawn = [
+            v
+            for v in self.graph.nodes
+            if not self._inlined(v) and (v in ends or v.op.name not in SILENT)
+        ]
+        self.losses = {o.value for o in self.graph.of_kind("loss")}
+        self.known = self._known()
+
+    def _inlined(self, v: Value) -> bool:
+        """Numbers, m, and repetitions of either are written into the formulas that use them."""
+        while v.op.name in ("broadcast", "cast", "reshape") and v.args:
+            v = v.args[0]
+        return v.op.name in ("constant", "batch_size", "scalar")
+
+    def _known(self) -> dict[Value, Term]:
+        """Names of named values; every other operand of a formula is a dot."""
+        forward = self.graph.with_outputs(
+            o for o in self.graph.outputs if o.kind not in ("gradient", "update")
+        )
+        if not forward.outputs:
+            return {}
+        return names(equations(forward, exact=True), batch=False).terms
+
+    def text(self) -> str:
+        self.dot = Dot(f"{self.graph.name}: operations", theme_of(self.theme),
+                       rankdir=self._direction(), ranksep=0.3, nodesep=0.2)  # fmt: skip
+        for v in self.drawn:
+            self._node(v)
+        for v in self.drawn:
+            for a in dict.fromkeys(map(self._source, v.args)):
+                self._edge(a, v)
+        self._ends()
+        self.dot.legend([(m, words) for m, words in LEGEND.items() if m in self.used])
+        return self.dot.text()
+
+    def _direction(self) -> str:
+        """Left to right, unless the other way round is larger on a slide."""
+        rank: dict[Value, int] = {}
+        for v in self.drawn:
+            rank[v] = 1 + max((rank[a] for a in v.args if a in rank), default=0)
+        long = max(rank.values(), default=1)
+        broad = max(Counter(rank.values()).values(), default=1)
+        across = max(1.2 * long / SLIDE[0], 0.6 * broad / SLIDE[1])
+        down = max(1.4 * broad / SLIDE[0], 0.85 * long / SLIDE[1])
+        return "LR" if across <= down else "TB"
+
+    def _meaning(self, v: Value) -> str:
+        if v.op.name in LEAVES:
+            return LEAVES[v.op.name]
+        if v.origin.role == "backward":
+            return "gradient"
+        if v in self.losses:
+            return "loss"
+        return FAMILY.get(v.op.family, "other")
+
+    def _node(self, v: Value) -> None:
+        meaning = self._meaning(v)
+        self.used.add(meaning)
+        name = self.known.get(v)
+        if v.op.family == "leaf":
+            label = lines(unicode(name or t.symbol(v.op.name)), str(v.type))
+        else:
+            right = formula(v, {a: self._operand(a) for a in v.args if not self._inlined(a)})
+            text = unicode(right)
+            if text == "·" or v.op.name in SILENT:
+                text = f"{v.op.name}({unicode(self._operand(v.args[0]))})"
+            label = lines(text, *([f"= {unicode(name)}"] if name else []))
+        where = f" at {v.origin.span}" if v.origin.span else ""
+        node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")
+        self.ids[v] = node
+        parent = self._cluster(v.origin.instance) if v.op.name != "input" else None
+        if parent is not None:
+            parent.nodes.append(node)
+
+    def _source(self, a: Value) -> Value:
+        """The drawn value that an operand comes from."""
+        while a not in self.ids and a.op.name in SILENT:
+            a = a.args[0]
+        return a
+
+    def _operand(self, a: Value) -> Term:
+        return self.known.get(self._source(a), DOT_SIGN)
+
+    def _cluster(self, instance: str) -> Cluster | None:
+        if not instance:
+            return None
+        parts = instance.split(".")
+        if self.depth is not None:
+            parts = parts[: max(self.depth, 0)]
+        path = ""
+        parent: Cluster | None = None
+        for part in parts:
+            path = f"{path}.{part}".lstrip(".")
+            if path not in self.clusters:
+                self.clusters[path] = self.dot.cluster(part, (), parent)
+            parent = self.clusters[path]
+        return parent
+
+    def _edge(self, a: Value, v: Value) -> None:
+        if a not in self.ids:
+            return
+        times = sum(self._source(x) is a for x in v.args)
+        # A leaf tells its shape itself.
+        shape = str(list(a.shape)) if a.shape and a.op.family != "leaf" else ""
+        look: dict[str, Attribute] = {}
+        if a.origin.role == "backward":
+            look["color"] = self.dot.theme.gradient
+        if a not in v.args:
+            look["style"] = "dashed"
+        label = f"{shape} × {times}".strip() if times > 1 else shape
+        self.dot.edge(self.ids[a], self.ids[v], label, **look)
+
+    def _ends(self) -> None:
+        for o in self.graph.outputs:
+            if o.value not in self.ids or o.kind == "loss":
+                continue
+            words = o.kind if o.name in (o.kind, "output") else f"{o.kind} {o.name}"
+            end = self.dot.node(lines((words, "small")), "metric", shape="plaintext", style="")
+            self.dot.edge(self.ids[o.value], end, str(o.value.type) if o.value.shape else "")
