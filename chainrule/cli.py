@@ -36,7 +36,7 @@ COMMANDS = {
     "explain": "Explain an error code.",
     "completion": "Print a completion script for your shell.",
 }
-RUN_FAILED = frozenset({"E501", "E502", "E520", "E630"})  # the input was fine, the run was not
+RUN_FAILED = frozenset({"E501"})  # the input was fine, the run was not
 INTERRUPTED = 130
 
 

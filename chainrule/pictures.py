@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiler.graph import Graph
+from .compiler.graph import Graph, Output
 from .compiler.pipeline import forward
 from .dsl.diagnostics import did_you_mean, fail
 from .runtime.files import write_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("layers", "operations", "backward")
 FORMATS = ("svg", "png", "pdf", "dot")
-THEMES = ("light", "dark", "print")
+THEMES = ("light", "dark")
 SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex"}
 
 
@@ -69,9 +69,21 @@ def draw(
     if view == "backward":
         from .viz.backward import backward
 
-        return Picture(backward(graph, loss, depth, theme))
+        return Picture(backward(graph, _loss(graph, loss), theme))
     near = did_you_mean(view, VIEWS)
     raise fail("E603", f"there is no view `{view}`", help=near or f"views are {', '.join(VIEWS)}")
+
+
+def _loss(graph: Graph, name: str | None) -> Output:
+    """The loss of that name, or the first. Raises Failure E564."""
+    known = [o.name for o in graph.of_kind("loss")]
+    if not known:
+        raise fail("E564", f"`{graph.name}` has no loss, so there is no backward pass",
+                   help="add a line `loss …` to the net")  # fmt: skip
+    if name is not None and name not in known:
+        near = did_you_mean(name, known) or f"losses: {', '.join(known)}"
+        raise fail("E564", f"`{graph.name}` has no loss `{name}`", help=near)
+    return graph.loss(name)
 
 
 def derive(

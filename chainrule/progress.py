@@ -6,6 +6,7 @@ terminal, a bar there with loss, throughput and time left. On a pipe there are o
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -44,8 +45,8 @@ class Lines(Observer):
         self._last = time.monotonic()
 
     def started(self, facts: Started) -> None:
-        epochs = f"{facts.epochs:g} epoch{'s' if facts.epochs != 1 else ''}"
-        self._digits = len(f"{facts.epochs:.0f}")
+        epochs = f"{facts.epochs:.4g} epoch{'s' if facts.epochs != 1 else ''}"
+        self._digits = len(f"{math.ceil(facts.epochs - 1e-9)}")
         say(f"training {facts.net} on {facts.device}: {facts.parameters:,} parameters, "
             f"{facts.examples:,} examples,")  # fmt: skip
         say(f"batch {facts.batch}, {facts.per_epoch:,} steps an epoch, {epochs}")
@@ -66,7 +67,7 @@ class Lines(Observer):
 
     def epoch_line(self, facts: EpochDone) -> str:
         """`epoch  3/30  loss 0.3754  accuracy 0.926 | valid loss 0.3186  accuracy 0.9375 *`."""
-        text = f"epoch {facts.epoch:>{self._digits}}/{facts.epochs:.0f}  {values(facts.train)}"
+        text = f"epoch {facts.epoch:>{self._digits}}/{math.ceil(facts.epochs - 1e-9)}  {values(facts.train)}"
         if facts.valid:
             text += f" | valid {values(facts.valid)}"
         return text + (" *" if facts.best else "")
@@ -110,7 +111,7 @@ class Bar(Lines):
         total = self._bar.tasks[0].total or 1
         self._bar.update(
             self._task, completed=facts.epoch_share * total, refresh=True,
-            description=f"epoch {facts.epoch:>{self._digits}}/{self._epochs:.0f}",
+            description=f"epoch {facts.epoch:>{self._digits}}/{math.ceil(self._epochs - 1e-9)}",
             facts=f"{loss:<16.16} {speed:>12} {duration(facts.seconds_left):>8} left",
         )  # fmt: skip
 

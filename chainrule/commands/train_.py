@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,8 +79,12 @@ def command(
         if isinstance(watcher, Bar):
             watcher.close()
     if outcome.interrupted:
-        again = " ".join(filter(None, ("chainrule train", str(file), "--resume",
-                                       f"--out {out}" if out else "")))  # fmt: skip
+        given = {
+            "--train": train_name, "--epochs": epochs, "--steps": steps, "--batch": batch,
+            "--seed": seed, "--threads": threads, "--data": data_root, "--out": out,
+            "--device": device if device != "cpu" else None,
+        }  # fmt: skip
+        again = _again(file, given, settings)
         raise Interrupted(
             f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}\n"
             f"go on with: {again}"
@@ -90,6 +95,18 @@ def command(
     _scores(model)
     for path in written:
         say(f"wrote {path}")
+
+
+def _again(file: Path, given: dict[str, object], settings: tuple[str, ...]) -> str:
+    """The command that goes on where this one stopped."""
+    words = ["chainrule", "train", str(file)]
+    for option, value in given.items():
+        words += [option, f"{value:g}" if isinstance(value, float) else str(value)] * (
+            value is not None
+        )
+    for pair in settings:
+        words += ["--set", pair]
+    return shlex.join([*words, "--resume"])
 
 
 def _batch(text: str | None) -> int | str | None:

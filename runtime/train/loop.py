@@ -31,6 +31,7 @@ from .store import Store, split_best
 from .watch import Monitor, Watch, monitor
 
 STRETCH = 0.12  # seconds of steps between two looks at the clock
+SPARE = 0.5  # seconds of work that a crash between two epochs may cost
 _SEED_STRIDE = 0x9E3779B97F4A7C15  # the golden ratio: draws of a second `minimize` differ
 
 
@@ -74,6 +75,7 @@ class _Run:
             self._resume()
         for program in self.programs:
             program.push(self.values)
+        self.saved = -math.inf  # when, on the monotonic clock
         self.stretch = 1  # steps; grows until a stretch takes `STRETCH` seconds
         self.speed = 0.0  # examples per second, over the last stretches
 
@@ -262,11 +264,17 @@ class _Run:
         state.epoch, state.in_epoch, state.seconds = epoch + 1, 0, 0.0
         state.means = Means(self.recorded)
         if state.finished or epoch % self.settings.checkpoint == 0:
-            self.store.save(self.values, self.best, state)
+            self._save_epoch()
         self.observer.epoch_done(
             EpochDone(epoch, self.length.epochs, state.step, means, scores, seconds, speed, rate,
                       is_best)
         )  # fmt: skip
+
+    def _save_epoch(self) -> None:
+        """Write the checkpoint; not twice a second, where epochs are a blink of an eye."""
+        if self.state.finished or time.monotonic() - self.saved >= SPARE:
+            self.store.save(self.values, self.best, self.state)
+            self.saved = time.monotonic()
 
     def _last_rate(self) -> float:
         state = self.state
