@@ -69,7 +69,8 @@ def _check_buffers(plan: Plan) -> None:
 
 def _check_kernel(plan: Plan, kernel: AnyKernel) -> None:
     where = kernel.label
-    reads, writes = set(), set()
+    reads: set[int] = set()
+    writes: set[int] = set()
     for use in _uses(plan, kernel):
         a = use.access
         (writes if use.writes else reads).add(a.slot)

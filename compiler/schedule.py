@@ -225,8 +225,9 @@ class _Arena:
         known: dict[str, tuple[str, Value]] = {
             leaf.name: (leaf.kind, leaf.value) for leaf in self.graph.leaves.values()
         }
-        for name, v in self.fused.normal.given.items():
-            known[name] = (v.op.name, v)
+        targets = [o.target for o in self.graph.outputs if o.target is not None]
+        for v in [*targets, *self.fused.normal.given.values()]:
+            known[str(v.attrs["name"])] = (v.op.name, v)
         for kinds in (("scalar",), ("param",), ("state",), ("input",)):
             for name, (kind, v) in known.items():
                 if kind in kinds:
@@ -278,7 +279,8 @@ class _Arena:
 
     def _results(self) -> tuple[dict[str, int], dict[str, int]]:
         """Scalars to record at every step, and everything else that can be read."""
-        recorded, outputs = {}, {}
+        recorded: dict[str, int] = {}
+        outputs: dict[str, int] = {}
         for o, home in self.fused.results:
             if o.kind == "update":
                 continue

@@ -130,7 +130,8 @@ class PlanOracle:
 
     def _matrix(self, m: Matrix, loop: int, rows: int, columns: int) -> Array:
         where = Access(m.slot, "", (m.row, m.column), m.offset, m.loop)
-        return self._slot(where)[_places(where, (loop, rows, columns))]
+        found: Array = self._slot(where)[_places(where, (loop, rows, columns))]
+        return found
 
 
 class _Program:

@@ -1,7 +1,7 @@
 """Random graphs of values, built straight from operations, for testing fusion and scheduling.
 
-Small and odd shapes; sharing and fan-out; views on views; folds over axes and over the batch; thin and
-fat contractions; updates that read each other's old values.
+Small and odd shapes; sharing and fan-out; views on views; folds over axes and over the batch; thin
+and fat contractions; updates that read each other's old values.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import random
 from math import prod
 
 import numpy as np
-
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
+from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan
-from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.types import Type
 from chainrule.compiler.value import Value
@@ -68,7 +67,9 @@ class Builder:
         leaves = {n: Leaf(v, v.op.name) for n, v in self.leaves.items()}
         return Graph("random", tuple(outputs), leaves)
 
-    def _leaf(self, kind: str, name: str, batched: bool, shape: tuple[int, ...] | None = None) -> None:
+    def _leaf(
+        self, kind: str, name: str, batched: bool, shape: tuple[int, ...] | None = None
+    ) -> None:
         if shape is None:
             shape = tuple(self.r.choice(SIZES) for _ in range(self.r.randint(0, 3)))
         v = leaf(kind, name, Type(shape, ELEMENT, batched))
@@ -227,7 +228,9 @@ def numbers(graph: Graph, batch: int, seed: int = 0) -> dict[str, Array]:
     return given
 
 
-def assert_plan_is_right(graph: Graph, batch: int = 3, capacity: int = 4, tolerance: float = 1e-9) -> Plan:
+def assert_plan_is_right(
+    graph: Graph, batch: int = 3, capacity: int = 4, tolerance: float = 1e-9
+) -> Plan:
     """Planned, checked and run by the oracle, a graph gives what the plain interpreter gives."""
     made = plan(graph, capacity)
     check_plan(made)
