@@ -11,59 +11,23 @@ Leaves order, barriers, addresses and the legality of in-place updates to `sched
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from ..dsl.source import Span
 from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
+from .kernels.drafts import Draft, Fused, Home, Slots, span_of, used
+from .kernels.forms import EXPENSIVE, Fold, Given, Matmul, Operand, Pieces, Point
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
-from .kernels.normal import (
-    EXPENSIVE,
-    Fold,
-    Given,
-    Matmul,
-    Normal,
-    Operand,
-    Pieces,
-    Point,
-    normalise,
-)
+from .kernels.normal import normalise
 from .kernels.stages import StageBuilder, simplified
-from .plan import Access, AnyKernel, Loops, Matrix, Product, Stage, Write
+from .plan import Access, Loops, Matrix, Product, Stage, Write
 from .plan import Fold as PlanFold
 from .scalar import Call, Element, Literal
 from .value import Value
 
 _AGAIN = 6  # additions' worth of work that is computed again rather than stored
 _READS = 2  # … from at most so many values in memory
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where a value lies. kind: given, update (the new value of a param or state), output, temp."""
-
-    kind: str
-    name: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A kernel whose slot i is `homes[i]`."""
-
-    kernel: AnyKernel
-    homes: tuple[Home, ...]
-
-
-@dataclass(frozen=True)
-class Fused:
-    """Kernels in a possible order, and where each output of the graph is found."""
-
-    normal: Normal
-    drafts: tuple[Draft, ...]
-    results: tuple[tuple[Output, Home], ...]
 
 
 def make_kernels(graph: Graph) -> Fused:
@@ -202,13 +166,13 @@ class _Writer:
     def _write(self, g: Group) -> Draft | None:
         if not any(v in self.stored for v in g.members):
             return None
-        slots = _Slots(self)
+        slots = Slots(self._homes_of)
         if g.kind == "product":
             return self._product(g, slots)
         staged = g.kind in ("batched", "pieces")
         return self._staged(g, slots) if staged else self._follow(g, slots)
 
-    def _builder(self, g: Group, slots: _Slots, axes: tuple[int, ...],
+    def _builder(self, g: Group, slots: Slots, axes: tuple[int, ...],
                  policy: Callable[[Value, Place], bool]) -> StageBuilder:  # fmt: skip
         return StageBuilder(self.forms, axes, policy, slots.of, g.layout)
 
@@ -224,7 +188,7 @@ class _Writer:
         self.stored.add(v)
         return True
 
-    def _points(self, g: Group, builder: StageBuilder, slots: _Slots) -> list[Value]:
+    def _points(self, g: Group, builder: StageBuilder, slots: Slots) -> list[Value]:
         """Everything that must be stored and is computed element by element."""
         results = []
         for v in g.members:
@@ -235,7 +199,7 @@ class _Writer:
                 results.append(v)
         return results
 
-    def _product(self, g: Group, slots: _Slots) -> Draft:
+    def _product(self, g: Group, slots: Slots) -> Draft:
         form = self.forms[g.members[0]]
         assert isinstance(form, Matmul)
         v, lay = form.value, form.layout
@@ -247,17 +211,17 @@ class _Writer:
         builder.start_with_sum(v)
         results = self._points(g, builder, slots)
         stage = builder.stage()
-        reads, writes = _used([stage])
+        reads, writes = used([stage])
         values = tuple(builder.values)
         kernel = Product(
-            self._label(g, results), slots.numbers, values, _span(values),
+            self._label(g, results), slots.numbers, values, span_of(values),
             tuple(sorted({m.slot for m in matrices} | reads)), writes,
             lay.rows, lay.columns, lay.depth, lay.loop, matrices[0], matrices[1],
             v.type.dtype, stage,
         )  # fmt: skip
         return Draft(kernel, slots.homes)
 
-    def _follow(self, g: Group, slots: _Slots) -> Draft:
+    def _follow(self, g: Group, slots: Slots) -> Draft:
         """`each`, `fold`, `over`: one stage of folds, one stage of points, or both."""
         builder = self._builder(g, slots, g.shape, partial(self._policy, g))
         results = self._points(g, builder, slots)
@@ -274,7 +238,7 @@ class _Writer:
         stages_ = simplified(stages, together=True)
         return self._loops(g, slots, stages_, tuple(values), results)
 
-    def _fold(self, builder: StageBuilder, v: Value, slots: _Slots) -> None:
+    def _fold(self, builder: StageBuilder, v: Value, slots: Slots) -> None:
         form = self.forms[v]
         assert isinstance(form, Fold)
         axes = builder.axes
@@ -286,7 +250,7 @@ class _Writer:
         access = Access(slot, v.type.dtype, contiguous(axes[:kept]), 0, example)
         builder.folds.append(PlanFold(access, value, form.kind, form.folded, form.batch))
 
-    def _staged(self, g: Group, slots: _Slots) -> Draft:
+    def _staged(self, g: Group, slots: Slots) -> Draft:
         """Stages by level: a value is computed where its operands are first complete."""
         level = self._levels(g)
         builders: dict[tuple[int, int, tuple[int, ...]], StageBuilder] = {}
@@ -368,7 +332,7 @@ class _Writer:
         return True
 
     def _pieces(self, form: Pieces, at: Callable[[int, tuple[int, ...]], StageBuilder],
-                slots: _Slots) -> None:  # fmt: skip
+                slots: Slots) -> None:  # fmt: skip
         v = form.value
         slot = slots.at(self._homes_of(v)[0])
         if not form.covered:
@@ -380,13 +344,13 @@ class _Writer:
             term = builder.read_or_compute(o.value, (o.offset, o.strides))
             builder.write(slot, v, term, (start, still(strides, x.shape)))
 
-    def _loops(self, g: Group, slots: _Slots, stages: tuple[Stage, ...],
+    def _loops(self, g: Group, slots: Slots, stages: tuple[Stage, ...],
                values: tuple[Value, ...], results: Sequence[Value]) -> Draft:  # fmt: skip
         values = tuple(v for v in values if v.args)
-        reads, writes = _used(stages)
+        reads, writes = used(stages)
         batched = g.kind == "batched"
         kernel = Loops(
-            self._label(g, results), slots.numbers, values, _span(values),
+            self._label(g, results), slots.numbers, values, span_of(values),
             tuple(sorted(reads)), writes, stages, batched, g.kind == "over",
         )  # fmt: skip
         return Draft(kernel, slots.homes)
@@ -408,37 +372,3 @@ class _Writer:
         name = f"copy of {v.origin.name or home.name}"
         kernel = Loops(name, (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), v.type.batched)
         return Draft(kernel, (own, home))
-
-
-class _Slots:
-    """Slot numbers of one kernel, in order of first use."""
-
-    def __init__(self, writer: _Writer) -> None:
-        self.writer = writer
-        self.number: dict[Home, int] = {}
-
-    def of(self, v: Value) -> int:
-        return self.at(self.writer._homes_of(v)[0])
-
-    def at(self, home: Home) -> int:
-        return self.number.setdefault(home, len(self.number))
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        return tuple(range(len(self.number)))
-
-    @property
-    def homes(self) -> tuple[Home, ...]:
-        return tuple(self.number)
-
-
-def _used(stages: Sequence[Stage]) -> tuple[set[int], tuple[int, ...]]:
-    """Slots read, slots written."""
-    reads = {a.slot for s in stages for a in s.reads if a.slot >= 0}
-    writes = {w.access.slot for s in stages for w in s.writes}
-    writes |= {f.access.slot for s in stages for f in s.folds}
-    return reads, tuple(sorted(writes))
-
-
-def _span(values: Sequence[Value]) -> Span | None:
-    return next((v.origin.span for v in values if v.origin.span is not None), None)

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from .fuse import Draft, Fused, Home, make_kernels
+from .fuse import make_kernels
 from .graph import Graph
+from .kernels.drafts import Draft, Fused, Home
 from .memory import Life, aligned, place
 from .plan import HEADER, Access, Buffer, Loops, Plan, Product, Stage, Write
 from .scalar import Element

@@ -109,7 +109,8 @@ class PlanOracle:
     def _folded(self, f: Fold, value: Array) -> Array:
         if f.kind == "argmax":
             kept = value.shape[: value.ndim - f.axes]
-            return np.argmax(value.reshape(*kept, -1), axis=-1).astype(np.int32)
+            first: Array = np.argmax(value.reshape(*kept, -1), axis=-1)
+            return first.astype(np.int32)
         axes = tuple(range(value.ndim - f.axes, value.ndim)) + ((0,) if f.batch else ())
         result: Array = _FOLDS[f.kind](value, axis=axes) if axes else value
         return result[None] if f.batch else result

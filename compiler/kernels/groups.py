@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..value import Value
 from .affine import Place, compose, contiguous, digits
-from .normal import LIMIT, Fold, Form, Given, Matmul, Normal, Pieces, Point
+from .forms import LIMIT, Fold, Form, Given, Matmul, Normal, Pieces, Point
 from .products import Layout
 from .stages import along_product, position_terms, positions_of
 

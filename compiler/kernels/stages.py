@@ -17,7 +17,7 @@ from ..scalar import Call, Element, Literal, Position, Scalar
 from ..types import promote
 from ..value import Value
 from .affine import Place, collapse, compose, contiguous, digits
-from .normal import Form, Given, Point
+from .forms import Form, Given, Point
 from .products import Layout
 
 Term = tuple[Scalar, str]  # an operand of a let, and its element type ("" for a literal)

@@ -1,0 +1,113 @@
+"""Normal forms: the five kinds of work that values are, whatever operation made them.
+
+* `Given`   a leaf in memory: input, param, state, scalar
+* `Point`   each element from one element of each operand (elementwise, views, draws, constants)
+* `Fold`    a reduction, or a contraction too thin to be a matrix product
+* `Pieces`  operands written side by side (concat, pad)
+* `Matmul`  a matrix product (`products.Layout`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..graph import Graph, Output
+from ..scalar import Element, Scalar
+from ..value import Value
+from .products import Layout
+
+# What evaluating a function costs, in additions; the others cost 1.
+COSTS = {
+    "exp": 8, "expm1": 8, "log": 8, "log1p": 8, "tanh": 8, "sigmoid": 8, "erf": 10, "sin": 10,
+    "cos": 10, "pow": 16, "uniform": 20, "normal": 40, "div": 3, "sqrt": 3, "rsqrt": 3,
+    "reciprocal": 3,
+}  # fmt: skip
+EXPENSIVE = 8  # recomputing this much is worse than a load and a store
+HOIST = 6  # computing this much again for every element of something bigger is worse
+LIMIT = 24  # operations that may be computed again in each user; longer chains are stored
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value read at `offset + Σ strides·i` over the indices of its user."""
+
+    value: Value
+    offset: int
+    strides: tuple[int, ...]
+    same: bool  # same element of the same number of elements: flat index = flat index
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    value: Value
+    name: str
+    operands: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    value: Value
+    operands: tuple[Operand, ...]
+    expression: Scalar
+    cost: int
+    draws: bool = False
+
+    @property
+    def moves_only(self) -> bool:
+        return isinstance(self.expression, Element)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Folds the last `folded` of `axes` (and the batch)."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    expression: Scalar
+    axes: tuple[int, ...]
+    folded: int
+    batch: bool
+    kind: str
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return self.axes[: len(self.axes) - self.folded]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Operand k fills the box of its own shape that starts at flat index `starts[k]`."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    starts: tuple[int, ...]
+    covered: bool  # nothing is left to be zero
+
+
+@dataclass(frozen=True, slots=True)
+class Matmul:
+    value: Value
+    operands: tuple[Operand, ...]  # A, B; places over their own letters
+    layout: Layout
+
+
+Form = Given | Point | Fold | Pieces | Matmul
+
+
+@dataclass
+class Normal:
+    """`forms` in topological order, aliases left out; `rep` gives the value that an alias is."""
+
+    graph: Graph
+    forms: dict[Value, Form] = field(default_factory=dict)
+    rep: dict[Value, Value] = field(default_factory=dict)
+    stored: set[Value] = field(default_factory=set)  # must lie in memory
+    hoisted: set[Value] = field(default_factory=set)  # stored, and read by users of other shapes
+    rigid: set[Value] = field(default_factory=set)  # draws: computed in their own order only
+    opaque: set[Value] = field(default_factory=set)  # computing it needs indices along its axes
+    results: set[Value] = field(default_factory=set)  # what the graph is asked for
+    outputs: list[tuple[Output, Value]] = field(default_factory=list)
+    cost: dict[Value, int] = field(default_factory=dict)  # of an element, from memory
+    given: dict[str, Value] = field(default_factory=dict)
+    updated: set[str] = field(default_factory=set)
+    seeded: bool = False
