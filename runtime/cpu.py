@@ -128,7 +128,7 @@ class CpuLoaded:
         self, plan: Plan, program: Program, addresses: Sequence[int], size: int, threads: int,
         crew: Crew,
     ) -> None:  # fmt: skip
-        self.plan, self._crew = plan, crew
+        self.plan, self.program, self._crew = plan, program, crew
         self._walk = _WALK(kernel_cache.driver())
         self._arena = _memory(size)
         self._base = self._arena.ctypes.data

@@ -27,7 +27,7 @@ from .simd.lanes import F32, F64, I8, I32, I64
 # Element types of scalars, in the arena and in the tables.
 CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}
 HEADER_STEP = 8
-PATIENCE = 4000  # turns of a waiting thread before it lets others run
+PATIENCE = 1000  # turns of a waiting thread (about 10 µs) before it lets others run
 
 
 @intrinsic

@@ -130,8 +130,8 @@ def work(kernel: AnyKernel, batch: int) -> float:
         across = -(-columns // 16) * 16
         return 50 + kernel.loop.at(batch) * rows * across * (depth * 0.02 + 0.3 * len(kernel.epilogue.writes))
     total = 50.0
-    for stage in kernel.stages:
-        turns = float(batch if kernel.batched or kernel.over_batch else 1)
+    for k, stage in enumerate(kernel.stages):
+        turns = float(batch if kernel.batched or (kernel.over_batch and k == 0) else 1)
         for n in stage.axes[:-1]:
             turns *= n
         last = stage.axes[-1] if stage.axes else 1

@@ -66,7 +66,8 @@ class Body:
         self.vector = next((k for k, loop in enumerate(self.loops) if loop.vector), None)
         self.values: dict[int, Given] = {}
         self.elements: dict[int, Given] = dict(self.fixed)
-        self._texts: dict[int, tuple[int, str]] = {}
+        self._lines: list[tuple[int, str]] = []
+        self._inverses: dict[Scalar, str] = {}
         for i in sorted(self._used_reads() - set(self.fixed)):
             place = self.reads[i]
             self.elements[i] = Given(f"{self.prefix}x{i}", place.dtype, place.depth())
@@ -74,7 +75,25 @@ class Body:
         for k, let in enumerate(self.stage.lets):
             if k in needed:
                 self.values[k] = Given(f"{self.prefix}t{k}", let.dtype, self._depth(let.expression))
-                self._texts[k] = (self.values[k].depth, self._text(let.expression, let.dtype))
+                text = self._quotient(k) or self._text(let.expression, let.dtype)
+                self._lines.append((self.values[k].depth, f"{self.values[k].name} = {text}"))
+
+    def _quotient(self, k: int) -> str:
+        """A division by what is known further out, as a product with its reciprocal, which is worked
+        out there: a vector division takes ten times as long. Empty for anything else."""
+        call, dtype = self.stage.lets[k].expression, self.stage.lets[k].dtype
+        if not (isinstance(call, Call) and call.function == "div" and dtype in ("f32", "f64")):
+            return ""
+        left, right = call.arguments
+        if not isinstance(right, Element | Temp) or self.dtype(right) != dtype:
+            return ""
+        depth = self._depth(right)
+        if depth >= self.values[k].depth:
+            return ""
+        if right not in self._inverses:
+            self._inverses[right] = f"{self._name(right)}_inverse"
+            self._lines.append((depth, f"{self._inverses[right]} = 1.0 / {self._name(right)}"))
+        return f"{self.operand(left, dtype)} * {self._inverses[right]}"
 
     # -------------------------------------------------------------------------------- what is used
 
@@ -254,9 +273,7 @@ class Body:
             for i, given in self.elements.items()
             if i not in self.fixed and given.depth == depth
         ]
-        return result + [
-            f"{self.values[k].name} = {text}" for k, (d, text) in self._texts.items() if d == depth
-        ]
+        return result + [line for d, line in self._lines if d == depth]
 
     def _read(self, place: Place, part: bool) -> str:
         index, pointer = place.index(self.loops), f"p{place.slot}"

@@ -35,24 +35,27 @@ class WrittenProduct:
     scratch: int
 
 
-def choose_block(rows: int, columns: int, lanes: int, registers: int) -> Block:
+def choose_block(
+    rows: int, columns: int, lanes: int, registers: int, batched: bool = False
+) -> Block:
     """The block that wastes least: R·V sums, V vectors of B and one number of A must fit.
 
-    Each step of k costs R·V multiplications and R + V loads.
+    Each step of k costs R·V multiplications and R + V loads. `batched` rows that fill no block go
+    one by one.
     """
     across = -(-columns // lanes)
     best, best_cost = Block(1, 1), float("inf")
     for vectors in range(1, min(across, 8) + 1):
-        for height in range(1, (registers - 1) // vectors):
+        for height in range(1, max(2, (registers - 1) // vectors)):
             if height > max(rows, 1) or height > 16:
                 break
-            cost = _cost(rows, across, height, vectors)
+            cost = _cost(rows, across, height, vectors, batched)
             if cost < best_cost:
                 best, best_cost = Block(height, vectors), cost
     return best
 
 
-def _cost(rows: int, across: int, height: int, vectors: int) -> float:
+def _cost(rows: int, across: int, height: int, vectors: int, batched: bool) -> float:
     """Turns of the innermost loop for one k, with the number of instructions of each.
 
     Two multiplications can start together, with two loads; a sum waits 4 turns for itself, so fewer
@@ -64,6 +67,8 @@ def _cost(rows: int, across: int, height: int, vectors: int) -> float:
 
     def along(v: int) -> float:
         full, rest = divmod(rows, height)
+        if batched:
+            return full * turn(height, v) + rest * turn(1, v)
         return full * turn(height, v) + (turn(rest, v) if rest else 0)
 
     full, rest = divmod(across, vectors)
@@ -107,7 +112,9 @@ class _Product:
         self.lanes = 8 if kernel.dtype == "f64" else 16
         self.bytes = 8 if kernel.dtype == "f64" else 4
         rows, columns = kernel.rows.at(capacity), kernel.columns.at(capacity)
-        self.block = block or choose_block(rows, columns, self.lanes, registers)
+        self.block = block or choose_block(
+            rows, columns, self.lanes, registers, kernel.rows.batched
+        )
         self.width = self.block.vectors * self.lanes
         self.packs = kernel.b.column != 1 and columns > 1
         self.by = self.split()
