@@ -198,3 +198,48 @@ def test_initialisers_cannot_be_part_of_a_step():
     g = graph_of(Output("output", "o", apply("orthogonal", shape=(3, 3))))
     with pytest.raises(TypeError, match="initial values"):
         assert_plan_is_right(g)
+
+
+# ---------------------------------------------------------------- positions and draws
+
+
+def labelled(*shape: int) -> Value:
+    return leaf("input", "y", Type(shape, "i32", True, 3))
+
+
+def test_a_one_hot_label_is_compared_in_the_epilogue():
+    x, w, y = given("input", "x", 4, batched=True), given("param", "w", 4, 3), labelled()
+    z = apply("einsum", x, w, spec="bi,iu->bu") - apply("one_hot", y, dtype="f64")
+    (kernel,) = assert_plan_is_right(graph_of(Output("output", "z", z), x=x, w=w, y=y)).kernels
+    assert isinstance(kernel, Product) and "eq" in functions(kernel.epilogue)
+
+
+def test_an_index_along_rows_that_are_examples_too_waits_for_a_loop():
+    x, w, y = given("input", "x", 3, 4, batched=True), given("param", "w", 4, 5), labelled(5)
+    hot = apply("transpose", apply("one_hot", y, dtype="f64"), perm=(1, 0))
+    z = apply("einsum", x, w, spec="bti,iu->btu") * hot
+    plan = assert_plan_is_right(graph_of(Output("output", "z", z), x=x, w=w, y=y))
+    assert len(plan.kernels) == 2
+
+
+@pytest.mark.parametrize("spec", ["bti,iu->btu", "bti,iu->but"])
+def test_draws_keep_their_counters_in_an_epilogue(spec: str):
+    x, w = given("input", "x", 3, 4, batched=True), given("param", "w", 4, 5)
+    z = apply("einsum", x, w, spec=spec)
+    noisy = z + apply("uniform", shape=z.shape, stream=7, batched=True, dtype="f64")
+    assert_plan_is_right(graph_of(Output("output", "z", noisy), x=x, w=w))
+
+
+def test_draws_that_do_not_depend_on_the_example_are_the_same_for_all():
+    x = given("input", "x", 3, batched=True)
+    noise = apply("normal", shape=(3,), stream=1, batched=False, dtype="f64")
+    assert_plan_is_right(graph_of(Output("output", "z", x + noise), x=x))
+
+
+def test_draws_of_another_order_or_shape_are_stored_first():
+    x = given("input", "x", 3, 2, batched=True)
+    noise = apply("uniform", shape=(2, 3), stream=1, batched=True, dtype="f64")
+    turned = apply("transpose", apply("tanh", noise), perm=(1, 0))
+    total = apply("sum", noise, axis=0)
+    g = graph_of(Output("output", "z", x + turned), Output("output", "s", total), x=x)
+    assert draws(assert_plan_is_right(g)) == 1
