@@ -1,8 +1,9 @@
 """Lowering of products: matmul, outer and einsum with the views and sums around them → einsum.
 
 In: a graph of readable products. Out: the same graph in which every product is one `einsum` that
-reads its operands where they lie: no transposition is carried out, added axes of size 1 are left out,
-and a sum over the batch (or another index that both operands have) is an index that the result lacks.
+reads its operands where they lie: no transposition is carried out, added axes of size 1 are left
+out, and a sum over the batch (or another index that both operands have) is an index that the result
+lacks.
 """
 
 from __future__ import annotations

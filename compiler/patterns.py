@@ -1,8 +1,9 @@
 """Writing rules: equations over pattern variables, laws with a guard, and reading products.
 
 An equation is two values built with the ordinary operators over variables: `x - x` and `0`. A
-variable matches any value, a number variable a number, a number itself. Commutative operations match
-either way round; the ways are laid out once, when the rule is made, so that matching never goes back.
+variable matches any value, a number variable a number, a number itself. Commutative operations
+match either way round; the ways are laid out once, when the rule is made, so that matching never
+goes back.
 """
 
 from __future__ import annotations
