@@ -126,6 +126,10 @@ def guarded(run: Callable[[], Any]) -> int:
         if error.errno == errno.EPIPE:
             return _pipe_closed()
         return _unexpected(error)
+    except RecursionError:
+        complain(fail("E235", "expressions or statements are nested too deep",
+                      help="give the inner parts names, and use those"))  # fmt: skip
+        return 2
     except Exception as error:
         return _unexpected(error)
 
@@ -169,6 +173,7 @@ def _unexpected(error: Exception) -> int:
 
 
 @click.group(
+    name="chainrule",
     cls=Front,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="`chainrule COMMAND --help` tells more about one of them.",

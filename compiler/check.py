@@ -1,7 +1,7 @@
 """Everything that can be known of a file without data: every net, both ways, and every train.
 
-In: a module. Out: all diagnostics, each once. What needs the data (fields, sizes that only they fix)
-is checked where data are bound.
+In: a module. Out: all diagnostics, each once. What needs the data (fields, sizes that only they
+fix) is checked where data are bound.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ..dsl import syntax as s
 from ..dsl.diagnostics import Diagnostic, Failure, did_you_mean, fail
 from .elaborate import Module, forward
+from .elaborate.limits import bounded
 from .elaborate.scope import Collected
 from .step import minimized, resolve_optimizer, training_step
 
@@ -23,6 +24,8 @@ def check(module: Module) -> list[Diagnostic]:
         before = len(found)
         for training in (True, False):
             _try(lambda n=name, t=training: forward(module, n, training=t), found)  # type: ignore[misc]
+            if any(d.code == "E251" for d in found[before:]):
+                break  # the limit takes seconds to reach: once is enough
         if len(found) > before:
             broken.add(name)
     for train in module.trains:
@@ -71,7 +74,8 @@ def _optimizers(module: Module, train: s.Train) -> None:
 
 def _try(action: Callable[[], object], found: list[Diagnostic]) -> bool:
     try:
-        action()
+        with bounded():
+            action()
     except Failure as failure:
         found += failure.diagnostics
         return False

@@ -17,8 +17,9 @@ from .autodiff import gradient
 from .elaborate.expressions import describe, evaluate, operand
 from .elaborate.initial import initial_value
 from .elaborate.instances import bind_settings
+from .elaborate.limits import OutOfWork
 from .elaborate.module import Module, library_block, library_names
-from .elaborate.scope import Collected, Meaning, Scope, written_at
+from .elaborate.scope import Collected, Meaning, Poisoned, Scope, written_at
 from .graph import Graph, Leaf, Output, leaf
 from .op import apply, constant
 from .types import Type
@@ -227,11 +228,13 @@ class _Optimizers:
         names |= {"param": param.value, "grad": grad, "step": self._scalar("step", dtype)}
         scope = Scope(self.net, param.value.origin.instance, declared.name.id, names, {}, library)
         outputs: list[Output] = []
-        with origin(
-            Origin(param.span, param.value.origin.instance, declared.name.id, role="update")
-        ):
-            for statement in declared.body:
-                self._statement(statement, declared, scope, param, outputs)
+        where = Origin(param.span, param.value.origin.instance, declared.name.id, role="update")
+        try:
+            with origin(where):
+                for statement in declared.body:
+                    self._statement(statement, declared, scope, param, outputs)
+        except (Poisoned, OutOfWork):
+            raise Failure(self.net.diagnostics) from None
         return outputs
 
     def _statement(
@@ -256,7 +259,7 @@ class _Optimizers:
                 "an optimizer is made of `state`, `update` and equations",
                 statement.span,
                 labels=(Label(declared.name.span, "this optimizer"),),
-                help="write `update param = param - lr * grad`, and `state v = 0` for what it keeps",
+                help="for example `update param = param - lr * grad`",
             )
 
     def _update(self, statement: s.Update, scope: Scope, param: Leaf) -> Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +43,13 @@ def command(
         found, fact = _check(path, given, data_root, not no_data)
         every += found
         facts.append(fact)
-        if not as_json and not found:
+        if not as_json and fact["ok"]:
             say(_line(fact))
     if as_json:
         say(json.dumps({"files": facts, "diagnostics": [d.as_json() for d in every]}))
     elif every:
         complain(Failure(every))
-    if every:
+    if any(d.severity == "error" for d in every):
         raise SystemExit(2)
 
 
@@ -93,6 +94,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
     """What only the run of a `train` would show: its settings, its data, its sizes."""
     from .. import project
     from ..compiler.check import names
+    from ..compiler.elaborate.limits import bounded
     from ..compiler.pipeline import steps
     from ..dsl.diagnostics import Failure
     from ..model import Model
@@ -101,18 +103,24 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
     found: list[Diagnostic] = []
     for train in module.trains:
         try:
-            require_end(read_settings(train, project.plain_consts(module)), train)
-            names(module, train)
-            if not with_data:
-                continue
-            dataset = project.dataset_of(module, train, data_root)
-            model = Model(module, train=train, data_root=data_root)
-            model.__dict__["_declared_data"] = dataset
-            project.bind_inputs(model.evaluation, dataset, train)
-            steps(module, train, sizes=model.sizes)
+            with bounded(train.name.span):
+                require_end(read_settings(train, project.plain_consts(module)), train)
+                names(module, train)
+                if not with_data:
+                    continue
+                dataset = project.dataset_of(module, train, data_root)
+                model = Model(module, train=train, data_root=data_root)
+                model.__dict__["_declared_data"] = dataset
+                project.bind_inputs(model.evaluation, dataset, train)
+                steps(module, train, sizes=model.sizes)
         except Failure as failure:
-            found += failure.diagnostics
+            found += [_softened(d) for d in failure.diagnostics]
     return found
+
+
+def _softened(diagnostic: Diagnostic) -> Diagnostic:
+    """Data files may come later: that they are not there yet is worth a warning here."""
+    return replace(diagnostic, severity="warning") if diagnostic.code == "E403" else diagnostic
 
 
 def _nets(module: Any) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ def run_body(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> None:
     """Run statements. `top`: this is the net itself, whose inputs are data."""
     for statement in body:
         try:
+            scope.net.budget.spend(statement.span)
             if _chosen(statement, scope):
                 scope.target = ""
                 _RUN[type(statement)](statement, scope, top)
@@ -143,7 +144,9 @@ def declared_type(t: s.TypeExpr, scope: Scope, batched: bool) -> Type:
         later = dtype == "bf16"
         raise fail(
             "E314",
-            "elements of `bf16` are not supported yet" if later else f"`{dtype}` is no element type",
+            "elements of `bf16` are not supported yet"
+            if later
+            else f"`{dtype}` is no element type",
             t.span,
             help=("" if later else did_you_mean(dtype, DTYPES)) or "use f32 or f64",
         )
@@ -235,7 +238,7 @@ def _tied(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
             "E244",
             f"a parameter is tied to another parameter, not to {describe(value)}",
             statement.tied_to.span,
-            help="name a layer's weight: `tied to encoder.W`, or its transpose: `tied to encoder.W'`",
+            help="name a layer's weight, or its transpose: `tied to encoder.W'`",
         )
     if statement.type is not None:
         type = declared_type(statement.type, scope, batched=False)
@@ -349,7 +352,7 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
             f"{len(targets)} names on the left, {len(parts) or 1} on the right",
             targets[0].span.to(targets[-1].span),
             note=f"{len(targets)} names",
-            labels=(Label(statement.value.span, f"{len(parts) or 1} of them: {_several(meaning)}"),),
+            labels=(Label(statement.value.span, _several(meaning)),),
             help="give as many names as the block has outputs",
         )
     for name, part in zip(targets, parts, strict=True):
@@ -357,7 +360,9 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
 
 
 def _several(meaning: Meaning) -> str:
-    return ", ".join(meaning.fields) if isinstance(meaning, Record) else describe(meaning)
+    if isinstance(meaning, Record):
+        return f"{len(meaning.fields)} outputs: {', '.join(meaning.fields)}"
+    return describe(meaning)
 
 
 def _named(meaning: Meaning, name: str, e: s.Expr) -> Meaning:

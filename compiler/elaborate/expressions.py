@@ -18,7 +18,18 @@ from ..types import ShapeError
 from ..value import Origin, Value, origin
 from . import functions, instances
 from .numbers import NUMERIC, is_number, number_call
-from .scope import POISON, BlockRef, Function, Layer, Meaning, Named, Poisoned, Record, Scope
+from .scope import (
+    LIBRARY,
+    POISON,
+    BlockRef,
+    Function,
+    Layer,
+    Meaning,
+    Named,
+    Poisoned,
+    Record,
+    Scope,
+)
 
 INFIX = {
     "+": "add",
@@ -127,6 +138,7 @@ def build(
     scope: Scope,
 ) -> Value:
     """One operation; its shape errors are told at the user's line."""
+    scope.net.budget.spend(span)
     with origin(Origin(span, scope.path, scope.block)):
         try:
             return apply(name, *args, **attrs)
@@ -165,7 +177,7 @@ def made_at(a: Value, span: Span, scope: Scope) -> Label | None:
     where = scope.defined.get(name, a.origin.span) if own else a.origin.span
     if not name or where is None or _inside(where, span):
         return None
-    if where.source is not span.source and where.source.name.startswith("<chainrule>"):
+    if where.source is not span.source and where.source.name.startswith(LIBRARY):
         return None  # a line of the library says nothing about the user's name
     return Label(where, f"`{name}` is {a.type} here")
 

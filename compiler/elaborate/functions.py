@@ -257,6 +257,8 @@ def _grad(positional: list[Meaning], named: Options, span: Span, scope: Scope) -
 
     with origin(Origin(span, scope.path, scope.block)):
         try:
+            # A derivative is a few times as large as what it is the derivative of.
+            scope.net.budget.spend(span, 4 * len(topological([y])))
             if y.type.batched and not x.type.batched:
                 repeated = apply("broadcast", x, shape=x.shape, batch=True)
                 y, x = _substitute(y, x, repeated), repeated

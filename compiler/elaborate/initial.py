@@ -6,12 +6,13 @@ draws are made once by the reference interpreter, keyed by the seed and the para
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from zlib import crc32
 
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Label, did_you_mean, fail
 from ..op import apply, cast, constant
-from ..types import Type
+from ..types import ShapeError, Type
 from ..value import Value
 from .scope import BlockRef, Collected, Meaning, Poisoned, Scope, written_at
 
@@ -67,7 +68,7 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
             e.span,
             help="write `~ glorot` or `~ normal(std = 0.1)`; a plain number follows `=`",
         )
-    ref = scope.net.module.lookup(f"{function.id}_init")
+    ref = scope.net.module.lookup(f"{function.id}_init", scope.library)
     if not isinstance(ref, BlockRef):
         ref = scope.lookup(function.id)
     if not isinstance(ref, BlockRef) or not _initialises(ref.block):
@@ -109,6 +110,7 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
         scope.net.module,
         scope.net.training,
         type.dtype,
+        budget=scope.net.budget,
         initialising=True,
         streams=crc32(path.encode()) >> 1,
     )
@@ -116,14 +118,39 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     inner.names = complete_settings(
         ref.block, {k: v for k, v in given.items() if k in words}, e.span, inner
     )
-    run_body(ref.block.body, inner, top=False)
-    if net.diagnostics:
+    try:
+        run_body(ref.block.body, inner, top=False)
+    finally:
         scope.net.diagnostics.extend(net.diagnostics)
+    if net.diagnostics:
         raise Poisoned
-    result = inner.results["output"]
-    if result.shape != type.shape:
-        result = apply("broadcast", result, shape=type.shape, batch=False)
-    return cast(result, type.dtype)
+    return _fitted(inner.results, type, ref.block, e)
+
+
+def _fitted(results: Mapping[str, Value], type: Type, block: s.Block, e: s.Expr) -> Value:
+    """The one output of an initialiser, in the shape of its parameter."""
+    if len(results) != 1:
+        raise fail(
+            "E236",
+            f"the initialiser `{block.name.id}` has {len(results)} outputs",
+            e.span,
+            labels=(Label(block.name.span, "declared here"),),
+            help="give it one: `output normal(shape)`",
+        )
+    result = next(iter(results.values()))
+    try:
+        if result.shape != type.shape:
+            result = apply("broadcast", result, shape=type.shape, batch=False)
+        return cast(result, type.dtype)
+    except ShapeError as error:
+        raise fail(
+            "E312",
+            f"the initialiser `{block.name.id}` gives {result.type}, but {type} is needed",
+            e.span,
+            note=error.message,
+            labels=(Label(block.name.span, "declared here"),),
+            help="make the draw with the setting `shape`: `normal(shape)`",
+        ) from None
 
 
 def _initialises(block: s.Block) -> bool:

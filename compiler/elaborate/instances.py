@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any, cast
 
 from ...dsl import syntax as s
@@ -15,7 +14,18 @@ from ..op import constant
 from ..value import Value
 from .numbers import is_number
 from .ports import match_type
-from .scope import BlockRef, Function, Layer, Meaning, Named, Poisoned, Record, Scope, written_at
+from .scope import (
+    LIBRARY,
+    BlockRef,
+    Function,
+    Layer,
+    Meaning,
+    Named,
+    Poisoned,
+    Record,
+    Scope,
+    written_at,
+)
 
 MAX_DEPTH = 64  # blocks inside blocks; a block that uses itself would never end
 
@@ -117,7 +127,7 @@ def complete_settings(
     from .expressions import evaluate
 
     settings: dict[str, Meaning] = {}
-    inner = Scope(scope.net, scope.path, block.name.id, settings, {})
+    inner = Scope(scope.net, scope.path, block.name.id, settings, {}, _is_library(block))
     for setting in block.settings:
         key = setting.name.id
         if key in given:
@@ -135,23 +145,28 @@ def complete_settings(
     return settings
 
 
+def _is_library(block: s.Block) -> bool:
+    return block.name.span.source.name.startswith(LIBRARY)
+
+
 def _learned(ref: BlockRef, scope: Scope) -> bool:
     """Does the block hold parameters, itself or in what it uses? Then it takes its equation's name.
     """
     seen: set[str] = set()
-    waiting = [ref.block]
+    waiting = [ref]
     while waiting:
-        block = waiting.pop()
+        found = waiting.pop()
+        block, library = found.block, found.library
         if block.name.id in seen:
             continue
         seen.add(block.name.id)
         for statement in walk(block.body):
             if isinstance(statement, s.Param | s.State):
                 return True
-        for word in _words(block):
-            found = scope.net.module.lookup(word)
-            if isinstance(found, BlockRef):
-                waiting.append(found.block)
+        for word in _words(block, scope):
+            meaning = scope.net.module.lookup(word, library)
+            if isinstance(meaning, BlockRef):
+                waiting.append(meaning)
     return False
 
 
@@ -165,10 +180,15 @@ def walk(body: tuple[s.Statement, ...]) -> Iterator[s.Statement]:
             waiting.extend(reversed(getattr(statement, name, ())))
 
 
-@cache
-def _words(block: s.Block) -> frozenset[str]:
+def _words(block: s.Block, scope: Scope) -> frozenset[str]:
     """Every name in the equations of a block."""
-    words = set()
+    known = scope.net.words
+    if id(block) not in known:
+        known[id(block)] = frozenset(_names(block))
+    return known[id(block)]
+
+
+def _names(block: s.Block) -> Iterator[str]:
     for statement in walk(block.body):
         waiting: list[Any] = [
             getattr(statement, f) for f in ("value", "items") if hasattr(statement, f)
@@ -176,14 +196,11 @@ def _words(block: s.Block) -> frozenset[str]:
         while waiting:
             node = waiting.pop()
             if isinstance(node, s.Name):
-                words.add(node.id)
+                yield node.id
             elif isinstance(node, tuple):
                 waiting.extend(node)
             elif isinstance(node, s.Expr | s.Argument | s.OutputItem):
                 waiting.extend(getattr(node, f) for f in node.__slots__ if f != "span")
-                if isinstance(node, s.Pipe | s.Call | s.Binary):
-                    continue
-    return frozenset(words)
 
 
 # ---------------------------------------------------------------- applying
@@ -272,7 +289,7 @@ def _at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> 
     """A mistake that shows inside the library is the caller's: point there first."""
     for k in range(start, len(found)):
         d = found[k]
-        if d.span is not None and d.span.source.name.startswith("<chainrule>"):
+        if d.span is not None and d.span.source.name.startswith(LIBRARY):
             inside = Label(d.span, d.note or f"in `{name}`")
             found[k] = replace(d, span=span, note="in this layer", labels=(*d.labels, inside))
 

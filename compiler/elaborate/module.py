@@ -18,6 +18,7 @@ from ...dsl.diagnostics import Diagnostic, Failure, Label, did_you_mean, fail
 from ...dsl.parse import parse, parse_expression
 from ...dsl.source import Source
 from ..op import registry
+from .limits import bounded
 from .scope import BlockRef, Function, Meaning
 
 _HEADER = re.compile(r"^(?:block|optimizer) (\w+)", re.MULTILINE)
@@ -45,11 +46,12 @@ class Module:
         """Where relative paths start."""
         return self.path.parent if self.path else Path()
 
-    def lookup(self, name: str) -> Meaning | None:
-        """The user's blocks first, then constants, words of the language, the library."""
-        if name in self.blocks:
+    def lookup(self, name: str, library: bool = False) -> Meaning | None:
+        """The user's blocks first, then constants, the library, words of the language. What stands
+        in the `library` means there what it says, whatever names the user's file gives away."""
+        if name in self.blocks and not library:
             return BlockRef(self.blocks[name], library=False)
-        if name in self.consts:
+        if name in self.consts and not library:
             return self.consts[name]
         block = library_block(name)
         if block is not None and not isinstance(block, s.Optimizer):
@@ -144,12 +146,14 @@ def load_module(path: Path, overrides: Mapping[str, str] | None = None) -> Modul
     `overrides`: setting or constant -> the value as text, as in `--set classes=100`. Raises Failure
     with every diagnostic of every file.
     """
-    return _assemble(_read(path, None), path, overrides or {})
+    with bounded():
+        return _assemble(_read(path, None), path, overrides or {})
 
 
 def parse_module(source: Source, overrides: Mapping[str, str] | None = None) -> Module:
     """The same for a text already in memory; imports are looked for in the working folder."""
-    return _assemble(parse(source), None, overrides or {})
+    with bounded():
+        return _assemble(parse(source), None, overrides or {})
 
 
 def _read(path: Path, asked: s.Import | None) -> s.File:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Diagnostic, Failure, did_you_mean, fail
 from ...dsl.source import Span
 from ..graph import Graph
 from .body import run_body
+from .limits import OutOfWork, bounded
 from .module import Module
 from .scope import Collected, Meaning, Scope
 
@@ -50,7 +52,8 @@ def forward(
             named = module.lookup(value) if isinstance(value, str) else None
             given[name] = value if named is None else named
     scope.names = complete_settings(declaration, given, declaration.name.span, scope)
-    run_body(declaration.body, scope, top=True)
+    with bounded(declaration.name.span), suppress(OutOfWork):
+        run_body(declaration.body, scope, top=True)
     if collected.diagnostics:
         raise Failure(_once(collected.diagnostics))
     return Graph(declaration.name.id, tuple(collected.outputs), collected.leaves, training)

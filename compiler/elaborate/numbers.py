@@ -47,8 +47,9 @@ def is_number(meaning: Any) -> bool:
 
 
 _SIGNS = {
-    **{"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^"},
-    **{"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="},
+    **dict(zip(("add", "sub", "mul", "div", "pow"), "+-*/^", strict=True)),
+    **dict(zip(("lt", "le", "eq", "ne"), ("<", "<=", "==", "!="), strict=True)),
+    **dict(zip(("ge", "gt"), (">=", ">"), strict=True)),
 }
 
 

@@ -10,7 +10,9 @@ from ...dsl import syntax as s
 from ...dsl.diagnostics import Label, fail
 from ...dsl.source import Span
 from ..types import Type
+from .numbers import is_number
 from .scope import Meaning, Scope
+
 
 def match_type(
     type: Type,
@@ -100,7 +102,7 @@ def _match_sizes(
     for size, n in zip(sizes, shape, strict=True):
         if isinstance(size, s.Ellipsis_):
             continue
-        if isinstance(size, s.Name) and scope.lookup(size.id) is None:
+        if isinstance(size, s.Name) and _is_free(size.id, scope):
             scope.sizes[size.id] = n
             continue
         known = whole(size, scope)
@@ -113,6 +115,14 @@ def _match_sizes(
                 labels=label,
                 help=f"give it {known} elements along this axis, or declare the size by a name",
             )
+
+
+def _is_free(name: str, scope: Scope) -> bool:
+    """Does this port give the size its meaning? A block or function of that name is something else:
+    `[n]` is a size in a file whose net is called `n`."""
+    if name in scope.names or name in scope.sizes:
+        return False
+    return not is_number(scope.lookup(name))
 
 
 def _without_dots(sizes: tuple[s.Expr, ...], rank: int) -> tuple[s.Expr, ...]:

@@ -11,9 +11,13 @@ from ...dsl.diagnostics import Diagnostic, Failure
 from ...dsl.source import Span
 from ..graph import Leaf, Output
 from ..value import Value
+from .limits import MAX_MISTAKES, Budget, OutOfWork
 
 if TYPE_CHECKING:
     from .module import Module
+
+
+LIBRARY = "<chainrule>"  # how the names of the standard library's sources begin
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Collected:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     streams: int = 0
     instances: dict[str, int] = field(default_factory=dict)  # path: instances called so
+    budget: Budget = field(default_factory=Budget)
+    words: dict[int, frozenset[str]] = field(default_factory=dict)  # of each block, by identity
     initialising: bool = False  # an initial value is being made: no batch, no parameters
 
     def next_stream(self) -> int:
@@ -147,7 +153,7 @@ class Scope:
             return self.names[name]
         if name in self.sizes:
             return self.sizes[name]
-        return self.net.module.lookup(name)
+        return self.net.module.lookup(name, self.library)
 
     def known(self) -> Iterator[str]:
         """Every name that could have been meant here."""
@@ -168,3 +174,5 @@ class Scope:
 
     def report(self, failure: Failure) -> None:
         self.net.diagnostics.extend(failure.diagnostics)
+        if len(self.net.diagnostics) >= MAX_MISTAKES:
+            raise OutOfWork
