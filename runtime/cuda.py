@@ -23,7 +23,8 @@ from ..compiler.emit.cuda_kernel import SIMULATOR, Tuning
 from ..compiler.emit.cuda_writer import VIEWS
 from ..compiler.plan import Buffer, Plan
 from .cuda_modules import VIEW_TYPES, load_kernel
-from .cuda_toolkit import check_memory, device_errors, free_memory, ready, simulated, simulation
+from .cuda_simulator import simulation
+from .cuda_toolkit import check_memory, device_errors, free_memory, ready, simulated
 from .device import Array, Feed
 
 CHUNK = 256  # steps between two looks at what was recorded

@@ -19,7 +19,8 @@ from ..compiler.emit.cuda import CudaProgram, emit
 from ..compiler.emit.cuda_kernel import CudaKernel, Tuning
 from ..compiler.plan import Plan
 from . import kernel_cache
-from .cuda_toolkit import simulated, simulated_math, toolkit
+from .cuda_simulator import simulated_math
+from .cuda_toolkit import simulated, toolkit
 
 VIEW_TYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "u8": "uint8", "i64": "int64"}
 

@@ -7,16 +7,10 @@ out. Numba is imported only when one of these functions is called.
 from __future__ import annotations
 
 import importlib.util
-import sys
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
-from types import SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from ..dsl.diagnostics import Failure, fail
 
@@ -112,37 +106,6 @@ def device_errors(cuda: Any) -> Iterator[None]:
             f"the GPU reported an error: {_first_line(error)}",
             help=f"try again, or {_HELP}",
         ) from error
-
-
-# ---------------------------------------------------------------- the simulator
-
-_running = threading.RLock()
-
-
-@contextmanager
-def simulation() -> Iterator[None]:
-    """Around launches: in the simulator, kernels are Python threads that wait for each other (so
-    they should change places often), and overflows are part of the arithmetic. On a GPU,
-    nothing."""
-    if not simulated():
-        yield
-        return
-    with _running, warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            yield
-        finally:
-            sys.setswitchinterval(interval)
-
-
-def simulated_math() -> SimpleNamespace:
-    """`math` as a device knows it: infinities and NaN instead of exceptions."""
-    import math
-
-    names = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sin", "cos", "floor")
-    return SimpleNamespace(erf=math.erf, **{n: getattr(np, n) for n in names})
 
 
 def _no_device(reason: str) -> Failure:

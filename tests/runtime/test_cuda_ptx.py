@@ -31,7 +31,8 @@ from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime import cuda_toolkit
 from chainrule.runtime.cuda import CudaDevice
 from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
-from cuda_plans import (
+
+from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,
     affine_epilogue,

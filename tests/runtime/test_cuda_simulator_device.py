@@ -9,7 +9,8 @@ from chainrule.compiler.emit.cuda_kernel import Tile, Tuning
 from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.runtime.device import Feed
-from cuda_plans import (
+
+from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,
     affine_epilogue,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from time import sleep
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from chainrule.compiler import random
+from chainrule.compiler.emit.cuda_kernel import SIMULATOR as SMALL
+from chainrule.compiler.emit.cuda_kernel import Tuning
 from chainrule.compiler.plan import Access, Fold, Let, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
-from cuda_plans import (
+
+from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,
     contiguous,
@@ -24,13 +30,14 @@ if not SIMULATOR:
         run_simulated(__file__)
 
 else:
+    from chainrule.runtime import cuda_simulator
     from chainrule.runtime.cuda import CudaDevice, CudaLoaded
 
     DRAWN = np.random.default_rng(1)
     BATCH = 3
 
-    def load(plan: Plan, **arrays: np.ndarray) -> CudaLoaded:
-        loaded = CudaDevice().load(plan)
+    def load(plan: Plan, tuning: Tuning = SMALL, **arrays: np.ndarray) -> CudaLoaded:
+        loaded = CudaDevice(tuning).load(plan)
         for name, array in arrays.items():
             loaded.write(name, array)
         return loaded
@@ -205,9 +212,12 @@ else:
     FOLDS = {"sum": np.sum, "max": np.max, "min": np.min, "argmax": np.argmax}
 
     @pytest.mark.parametrize("kind", list(FOLDS))
+    @pytest.mark.parametrize("threads", [4, 16])
     @pytest.mark.parametrize("rows,terms", [(1, 17), (5, 3), (3, 8)])
     @pytest.mark.parametrize("batched", [True, False])
-    def test_folds_of_the_last_axis(kind: str, rows: int, terms: int, batched: bool) -> None:
+    def test_folds_of_the_last_axis(
+        kind: str, threads: int, rows: int, terms: int, batched: bool
+    ) -> None:
         arena = Arena(3)
         result = "i32" if kind == "argmax" else "f32"
         arena.add("x", (rows, terms), "input" if batched else "param", batched=batched)
@@ -217,13 +227,17 @@ else:
             x = np.round(x)  # with ties: the first counts
         fold = Fold(whole(1, (rows,), result, batched), Element(0), kind, 1)
         stage = Stage((rows, terms), (whole(0, (rows, terms), "f32", batched),), (), (), (fold,))
-        loaded = load(arena.plan(loops((0, 1), stage, batched=batched)), x=x)
+        plan = arena.plan(loops((0, 1), stage, batched=batched))
+        loaded = load(plan, Tuning(threads=threads), x=x)
         loaded.run(3)
         np.testing.assert_allclose(loaded.read("y"), FOLDS[kind](x, axis=-1), rtol=1e-5)
 
     @pytest.mark.parametrize("kind", ["sum", "max", "min"])
-    @pytest.mark.parametrize("rows,terms,axes", [(5, 2, 1), (7, 1, 0), (1, 3, 2)])
-    def test_folds_over_the_batch_then_go_on(kind: str, rows: int, terms: int, axes: int) -> None:
+    @pytest.mark.parametrize("threads", [4, 16])
+    @pytest.mark.parametrize("rows,terms,axes", [(5, 2, 1), (2, 3, 1), (7, 1, 0), (1, 3, 2)])
+    def test_folds_over_the_batch_then_go_on(
+        kind: str, threads: int, rows: int, terms: int, axes: int
+    ) -> None:
         arena = Arena(5)
         shape = (rows, terms)
         kept = shape[: 2 - axes]
@@ -239,7 +253,7 @@ else:
             (Write(whole(2, kept, batched=False), Temp(1)),),
         )  # fmt: skip
         kernel = loops((0, 1, 2), first, then, batched=False, over=True)
-        loaded = load(arena.plan(kernel), x=x)
+        loaded = load(arena.plan(kernel), Tuning(threads=threads), x=x)
         for batch in (5, 4):
             loaded.run(batch)
             expected = FOLDS[kind](x[:batch].reshape(batch, *kept, -1), axis=(0, -1))
@@ -259,6 +273,25 @@ else:
         loaded.run(5)
         e = np.exp(x - x.max(axis=1, keepdims=True))
         np.testing.assert_allclose(loaded.read("y"), e / e.sum(1, keepdims=True), rtol=1e-5)
+
+    def test_threads_that_ask_together_get_one_shared_array(
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def slow(*arguments: object) -> np.ndarray:
+            sleep(0.01)  # long enough for every other thread to arrive
+            return make(*arguments)
+
+        make = np.empty
+        arena = Arena(1)
+        arena.add("x", (17,), "input", batched=True)
+        arena.add("y", (), batched=True)
+        x = floats(1, 17)
+        fold = Fold(whole(1, ()), Element(0), "sum", 1)
+        kernel = loops((0, 1), Stage((17,), (whole(0, (17,)),), (), (), (fold,)))
+        loaded = load(arena.plan(kernel), x=x)
+        monkeypatch.setattr(cuda_simulator, "np", SimpleNamespace(empty=slow))
+        loaded.run(1)
+        np.testing.assert_allclose(loaded.read("y"), x.sum(axis=1), rtol=1e-5)
 
     def test_unbatched_stages_run_in_order() -> None:
         """w / √Σw²: the second stage needs the whole of the first."""

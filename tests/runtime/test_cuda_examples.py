@@ -1,0 +1,140 @@
+"""Whole steps on CUDA: random graphs and the dense examples, against interpreter and CPU.
+
+The simulator's part runs in a process of its own; PTX needs neither GPU nor simulator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chainrule.compiler.graph import Graph
+from chainrule.compiler.pipeline import compile_plan, evaluation, load_module, steps
+from chainrule.compiler.plan import Plan
+from chainrule.compiler.schedule import plan as schedule
+from chainrule.runtime.device import Feed
+
+from tests.runtime.cuda_plans import SIMULATOR, run_simulated
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
+# What the simulator would take minutes for (784 inputs) is compiled, not run.
+SMALL = [p for p in EXAMPLES if not p.stem.startswith(("mnist", "nielsen"))]
+
+
+def training(path: Path) -> list[Graph]:
+    """The training steps of every `train` of an example."""
+    module = load_module(path)
+    return [graph for train in module.trains for graph, _ in steps(module, train)]
+
+
+def named(paths: list[Path]) -> list[object]:
+    return [pytest.param(p, id=p.stem) for p in paths]
+
+
+if not SIMULATOR:
+    from chainrule.runtime.cuda_modules import compile_ptx
+
+    def test_whole_steps_agree_in_the_simulator() -> None:
+        run_simulated(__file__)
+
+    @pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
+    def test_the_digits_example_compiles_to_ptx(cc: tuple[int, int]) -> None:
+        (graph,) = training(next(p for p in EXAMPLES if p.stem == "digits"))
+        for ptx in compile_ptx(compile_plan(graph, 32), cc).values():
+            assert f".target sm_{cc[0]}{cc[1]}" in ptx
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
+    @pytest.mark.parametrize("path", named(EXAMPLES))
+    def test_every_dense_example_compiles_to_ptx(path: Path, cc: tuple[int, int]) -> None:
+        module = load_module(path)
+        graphs = [*training(path), *(evaluation(module, t.name.id) for t in module.trains)]
+        for graph in graphs:
+            assert all(".entry" in ptx for ptx in compile_ptx(compile_plan(graph, 64), cc).values())
+
+else:
+    from chainrule.runtime.cpu import CpuDevice
+    from chainrule.runtime.cuda import CudaDevice
+    from chainrule.runtime.plain import run_graph
+
+    from tests.compiler.plancase import Builder, numbers
+
+    def given_to(plan: Plan, seed: int) -> dict[str, np.ndarray]:
+        """Starting numbers for params and states, in the user's orientation."""
+        rng = np.random.default_rng(seed)
+        found = {}
+        for b in plan.buffers:
+            if b.kind == "param":
+                shape = b.type.shape[::-1] if b.transposed else b.type.shape
+                found[b.name] = rng.normal(0, 0.2, shape).astype(b.type.numpy)
+            elif b.kind == "state":
+                shape = b.type.shape[::-1] if b.transposed else b.type.shape
+                found[b.name] = np.full(shape, "variance" in b.name, b.type.numpy)
+        return found
+
+    def examples_for(graph: Graph, count: int) -> dict[str, np.ndarray]:
+        """Random examples for every input."""
+        rng = np.random.default_rng(3)
+        fields = {}
+        for leaf in graph.inputs:
+            t = leaf.value.type
+            shape = (count, *t.shape)
+            fields[leaf.name] = (
+                rng.integers(0, t.classes or 2, shape).astype(t.numpy)
+                if not t.is_float
+                else rng.random(shape).astype(t.numpy)
+            )
+        return fields
+
+    def compare_with_the_cpu(graph: Graph, batch: int, count: int) -> None:
+        """Consecutive steps give the same records, params and states."""
+        plan = compile_plan(graph, batch)
+        start, fields = given_to(plan, 1), examples_for(graph, count)
+        fed = {n: a for n, a in fields.items() if n in plan.index_of}
+        order = np.random.default_rng(4).permutation(count)
+        scalars = {
+            b.name: np.linspace(0.5, 1, -(-count // batch))
+            for b in plan.buffers
+            if b.kind == "scalar" and b.name != "step"
+        }
+        records, after = [], []
+        for device in (CpuDevice(1), CudaDevice()):
+            loaded = device.load(plan)
+            for name, values in start.items():
+                loaded.write(name, values)
+            records.append(loaded.run_steps(Feed(fed, order, batch, scalars), seed=6, step=1))
+            after.append({name: loaded.read(name) for name in start})
+        np.testing.assert_allclose(records[1], records[0], rtol=1e-5, atol=1e-6)
+        for name in start:
+            np.testing.assert_allclose(
+                after[1][name], after[0][name], rtol=1e-5, atol=1e-5, err_msg=name
+            )
+
+    def test_three_steps_of_the_digits_example_equal_the_cpu() -> None:
+        (graph,) = training(next(p for p in EXAMPLES if p.stem == "digits"))
+        compare_with_the_cpu(graph, batch=8, count=21)  # the last batch is short
+
+    @pytest.mark.parametrize("path", named(SMALL))
+    def test_two_steps_of_every_small_example_equal_the_cpu(path: Path) -> None:
+        for graph in training(path):
+            compare_with_the_cpu(graph, batch=3, count=5)
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_random_graphs_equal_the_interpreter(seed: int) -> None:
+        graph = Builder(seed, 12).graph()
+        batch = 3
+        loaded = CudaDevice().load(schedule(graph, 4))
+        given = numbers(graph, batch)
+        for name, values in given.items():
+            if name in loaded.plan.index_of:
+                loaded.write(name, values)
+        loaded.run(batch, seed=5, step=2)
+        expected = run_graph(graph, given, batch=batch, seed=5, step=2)
+        for o in graph.outputs:
+            name = str(o.target.attrs["name"]) if o.kind == "update" and o.target else o.name
+            want = expected[o.kind, o.name]
+            found = loaded.read(name, batch).reshape(want.shape)
+            np.testing.assert_allclose(
+                found, want, rtol=1e-9, atol=1e-9, err_msg=f"{o.kind} {o.name}"
+            )
