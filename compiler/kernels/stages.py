@@ -14,7 +14,7 @@ from math import prod
 
 from ..plan import Access, Fold, Let, Stage, Temp, Write
 from ..scalar import Call, Element, Literal, Position, Scalar
-from ..types import promote
+from ..types import FLOATS, promote
 from ..value import Value
 from .affine import Place, collapse, compose, contiguous, digits
 from .forms import Form, Given, Point
@@ -24,6 +24,7 @@ Term = tuple[Scalar, str]  # an operand of a let, and its element type ("" for a
 _TRUTH = frozenset(("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"))
 _CONVERSIONS = frozenset(("f32", "f64", "i32", "bool"))
 _TYPED = frozenset(("batch", "uniform", "normal"))
+_VARIED = frozenset(("uniform", "normal"))
 _ROW, _COLUMN = 0, 1
 _TEMPS = [Temp(k) for k in range(256)]
 
@@ -89,6 +90,7 @@ class StageBuilder:
         self._lets: list[Let] = []
         self._known: dict[tuple[object, ...], Temp] = {}  # function, type, operands -> result
         self._memo: dict[tuple[Value, Place], Term] = {}
+        self._steady: set[int] = set()  # ids of terms that are the same for all elements
 
     def start_with_sum(self, v: Value) -> None:
         """Element(0) is the product itself."""
@@ -177,7 +179,15 @@ class StageBuilder:
         dtype = _result(e.function, parts, v.type.dtype)
         if parts and e.function == dtype == parts[0][1]:
             return parts[0]  # a conversion to what it is
-        return self._let(_call(e.function, tuple([p for p, _ in parts])), dtype), dtype
+        terms = tuple([p for p, _ in parts])
+        if e.function == "div" and dtype in FLOATS and self._by_one_number(*terms):
+            terms = terms[0], self._let(_call("reciprocal", terms[1:]), dtype)
+            return self._let(_call("mul", terms), dtype), dtype
+        return self._let(_call(e.function, terms), dtype), dtype
+
+    def _by_one_number(self, x: Scalar, y: Scalar) -> bool:
+        """A quotient whose divisor is the same everywhere: one division then does for all."""
+        return id(y) in self._steady and id(x) not in self._steady and not isinstance(x, Literal)
 
     def _position(self, axis: int, v: Value, at: Place | None) -> Scalar:
         at = at or self.natural
@@ -213,6 +223,10 @@ class StageBuilder:
             found = _TEMPS[index] if index < len(_TEMPS) else Temp(index)
             self._known[key] = found
             self._lets.append(Let(expression, dtype))
+            if expression.function not in _VARIED and all(
+                id(a) in self._steady or isinstance(a, Literal) for a in expression.arguments
+            ):
+                self._steady.add(id(found))
         return found
 
     def _as(self, term: Term, dtype: str) -> Scalar:
@@ -224,6 +238,8 @@ class StageBuilder:
         found = self._reads.get(access)
         if found is None:
             found = self._reads[access] = Element(len(self._reads))
+            if not access.example and not any(access.strides):
+                self._steady.add(id(found))
         return found, v.type.dtype
 
     def _access(self, slot: int, v: Value, place: Place) -> Access:
