@@ -34,8 +34,9 @@ def complain(failure: Failure) -> None:
         if text not in shown:
             say_error(("\n" if shown else "") + _coloured(diagnostic, text))
             shown.add(text)
-    if len(shown) > 1:
-        say_error(f"\n{len(shown)} mistakes")
+    mistakes = {d.render() for d in failure.diagnostics if d.severity == "error"}
+    if len(mistakes) > 1:
+        say_error(f"\n{len(mistakes)} mistakes")
 
 
 def colour_wanted(stream: object) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiler.graph import Graph, Output
-from .compiler.pipeline import forward
+from .compiler.pipeline import forward, gradients
 from .dsl.diagnostics import did_you_mean, fail
 from .runtime.files import write_text
 from .runtime.gradcheck import random_inputs
@@ -55,23 +55,22 @@ def draw(
     depth: int | None = None,
     theme: str = "light",
     loss: str | None = None,
+    expand: bool = False,
 ) -> Picture:
-    """One view of a net. Raises Failure E603 for a view that there is not."""
+    """One view of a net. `expand` shows every operation of the backward pass, not closed forms.
+
+    Raises Failure E563 for a view that there is not, E564 for a loss.
+    """
+    from .viz import views
+
     graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
-    if view == "layers":
-        from .viz.layers import layers
-
-        return Picture(layers(graph, depth, theme))
-    if view == "operations":
-        from .viz.operations import operations
-
-        return Picture(operations(graph, depth, theme))
+    whole = None
     if view == "backward":
-        from .viz.backward import backward
-
-        return Picture(backward(graph, _loss(graph, loss), theme))
-    near = did_you_mean(view, VIEWS)
-    raise fail("E603", f"there is no view `{view}`", help=near or f"views are {', '.join(VIEWS)}")
+        chosen = _loss(graph, loss).name
+        whole = gradients(graph, chosen) if expand else None
+        loss = chosen
+    dot = views.draw(graph, view, gradients=whole, depth=depth, theme=theme, loss=loss)
+    return Picture(dot)
 
 
 def _loss(graph: Graph, name: str | None) -> Output:
@@ -138,7 +137,7 @@ def write_derivation(text: str, format: str, folder: Path, stem: str) -> Path:
 
 
 def curves(history: History, folder: Path) -> list[Path]:
-    """Draw the curves of a run: `loss.svg` and `loss.png`."""
+    """Draw the curves of a run: `loss.svg` and `loss.png`. Raises Failure E566 without matplotlib."""
     from .viz.curves import curves as draw_curves
 
     rows = [row.as_dict() for row in history.rows]

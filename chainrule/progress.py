@@ -19,8 +19,10 @@ QUIET_SPELL = 15.0  # seconds after which a long epoch gives a sign of life on a
 
 
 def number(value: float) -> str:
-    """Four significant digits: 0.01234, 12.34, 1.2e-05."""
-    return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+    """Four significant digits, so that columns stand still: 0.01234, 0.9700, 12.34, 1.2e-05."""
+    if value == 0 or not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.1e}" if value else "0"
+    return f"{value:#.4g}".rstrip(".")
 
 
 def duration(seconds: float) -> str:
@@ -42,7 +44,7 @@ class Lines(Observer):
 
     def __init__(self) -> None:
         self._digits = 1
-        self._last = time.monotonic()
+        self._last: float | None = None
 
     def started(self, facts: Started) -> None:
         epochs = f"{facts.epochs:.4g} epoch{'s' if facts.epochs != 1 else ''}"
@@ -55,6 +57,8 @@ class Lines(Observer):
 
     def progress(self, facts: Progress) -> None:
         now = time.monotonic()
+        if self._last is None:
+            self._last = now  # the first step also loads what is compiled
         if now - self._last < QUIET_SPELL:
             return
         self._last = now

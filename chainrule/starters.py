@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .dsl.format import format_source
+from .dsl.source import Source
+
 STARTERS = {
     "classifier": '''\
 # Tells handwritten digits (8 × 8 pixels) apart.
@@ -19,7 +22,7 @@ net {name} {{
   metric accuracy(scores, digit)
 }}
 
-data examples = digits() -> split(valid = 0.1, test = 0.2, seed = 1)
+data examples = digits() -> split(valid = 0.1, seed = 1)
 
 train {name} on examples {{
   optimizer adam(lr = 1e-3)
@@ -57,4 +60,4 @@ def starter(kind: str, stem: str) -> str:
     name = re.sub(r"\W", "_", stem)
     if not name or not (name[0].isalpha() or name[0] == "_"):
         name = f"net_{name}"
-    return STARTERS[kind].format(name=name)
+    return format_source(Source(name, STARTERS[kind].format(name=name)))

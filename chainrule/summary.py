@@ -123,15 +123,17 @@ def layers_of(graph: Graph, depth: int = 1) -> list[Layer]:
     """Rows in the order in which values are computed; losses and metrics are left out."""
     wanted = [o for o in graph.outputs if o.kind == "output"]
     shown = graph.with_outputs(wanted) if wanted else graph
-    rows: dict[str, Layer] = {}
+    rows: dict[object, Layer] = {}
     counted: set[Value] = set()
     for v in shown.nodes:
         if v.op.family == "leaf":
             continue
-        path = ".".join(v.origin.instance.split(".")[:depth]) if v.origin.instance else ""
-        row = rows.get(path)
+        path = ".".join(v.origin.instance.split(".")[:depth])
+        key: object = path or v  # an equation outside of all blocks has a row of its own
+        row = rows.get(key)
         if row is None:
-            row = rows[path] = Layer(path or "equations", v.origin.block if path else "")
+            block = v.origin.block if path else v.op.name
+            row = rows[key] = Layer(path or v.origin.name, block)
         if v.origin.instance == path and path:
             row.block = v.origin.block
         row.shape = str(v.type)

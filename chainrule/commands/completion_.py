@@ -16,9 +16,9 @@ def command(shell: str) -> None:
     """Print a completion script for your shell.
 
     \b
-    bash:  chainrule completion bash > ~/.local/share/bash-completion/completions/chainrule
-    zsh:   chainrule completion zsh  > ~/.zfunc/_chainrule
-    fish:  chainrule completion fish > ~/.config/fish/completions/chainrule.fish
+    bash:  eval "$(chainrule completion bash)"                 in ~/.bashrc
+    zsh:   eval "$(chainrule completion zsh)"                  in ~/.zshrc
+    fish:  chainrule completion fish | source     in ~/.config/fish/config.fish
     """
     from ..cli import cli
 

@@ -23,6 +23,7 @@ from ..pictures import FORMATS, THEMES, VIEWS
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")
 @click.option("--theme", type=click.Choice(THEMES), default="light", show_default=True)
 @click.option("--loss", metavar="NAME", help="Which loss, for the backward view.")
+@click.option("--expand", is_flag=True, help="Backward view: every operation, not closed forms.")
 @data_option
 @out_option
 def command(
@@ -34,6 +35,7 @@ def command(
     depth: int | None,
     theme: str,
     loss: str | None,
+    expand: bool,
     data_root: Path | None,
     out: Path | None,
 ) -> None:
@@ -43,7 +45,7 @@ def command(
     from ..project import open_module, output_folder, settings_given
 
     model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)
-    picture = draw(model, view, depth=depth, theme=theme, loss=loss)
+    picture = draw(model, view, depth=depth, theme=theme, loss=loss, expand=expand)
     stem = view if len(model.module.nets) == 1 else f"{model.name}-{view}"
     for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
         say(f"wrote {path}")

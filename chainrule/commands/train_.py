@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..console import say
+from ..console import say, say_error
 from ..options import (
     data_option,
     device_options,
@@ -89,11 +89,11 @@ def command(
             f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}\n"
             f"go on with: {again}"
         )
-    written = [outcome.model, outcome.history.csv_path, *_curves(outcome, folder)]
+    curves = _curves(outcome, folder)
     if quiet:
         return
     _scores(model)
-    for path in written:
+    for path in (outcome.model, outcome.history.csv_path, *curves):
         say(f"wrote {path}")
 
 
@@ -133,6 +133,15 @@ def _scores(model: Model) -> None:
 
 
 def _curves(outcome: Outcome, folder: Path) -> list[Path]:
+    """The loss curve; without matplotlib the run is as good, and a line says what is missing."""
+    from ..dsl.diagnostics import Failure
     from ..pictures import curves
 
-    return curves(outcome.history, folder)
+    try:
+        return curves(outcome.history, folder)
+    except Failure as failure:
+        first = failure.diagnostics[0]
+        if first.code != "E566":
+            raise
+        say_error(f"no loss curve: {first.message}; {first.help}")
+        return []
