@@ -19,7 +19,8 @@ from tests.runtime.cuda_plans import SIMULATOR, run_simulated
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
 # What the simulator would take minutes for (784 inputs) is compiled, not run.
-SMALL = [p for p in EXAMPLES if not p.stem.startswith(("mnist", "nielsen"))]
+LARGE = ("mnist", "nielsen", "digits")  # digits has a test of its own
+SMALL = [p for p in EXAMPLES if not p.stem.startswith(LARGE)]
 
 
 def training(path: Path) -> list[Graph]:
