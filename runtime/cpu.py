@@ -1,8 +1,9 @@
 """The CPU device: a plan's kernels compiled, its arena in memory, its steps run by the driver.
 
-In: a `Plan`. Out: a `Loaded` program (see `device.py`). Text comes from `compiler/emit/cpu.py`, compiled code
-from `kernel_cache.py`, the loop over kernels and steps from `driver.py`. Which kernels are shared
-by threads is decided here from their estimated work; results do not depend on it.
+In: a `Plan`. Out: a `Loaded` program (see `device.py`). Text comes from `compiler/emit/cpu.py`,
+compiled code from `kernel_cache.py`, the loop over kernels and steps from `driver.py`. Which
+kernels are shared by threads is decided here from their estimated work; results do not depend
+on it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class CpuDevice:
         self._crew = Crew(self.threads)
 
     def load(self, plan: Plan) -> CpuLoaded:
-        """Compile what is not in the cache, and allocate. Raises Failure E510 if memory is short."""
+        """Compile what is not in the cache; allocate. Raises Failure E510 if memory is short."""
         program = emit(plan, host(), kernel_cache.SIMD)
         scratch = max((s.scratch for s in program.sources), default=0)
         needed = _aligned(plan.arena) + _aligned(scratch) * self.threads + PAD
@@ -141,7 +142,10 @@ class CpuLoaded:
         work = sum(launch.work for launch in program.launches)
         self._threads = threads if work > SMALL_STEP else 1
         self._recorded = np.array(
-            [[b.offset, CODES[b.type.dtype]] for b in map(plan.buffers.__getitem__, plan.recorded.values())],
+            [
+                [b.offset, CODES[b.type.dtype]]
+                for b in map(plan.buffers.__getitem__, plan.recorded.values())
+            ],
             np.int64,
         ).reshape(-1, 2)
         self._scalars = {b.name: b for b in plan.buffers if b.kind == "scalar"}
@@ -252,7 +256,7 @@ class CpuLoaded:
             values = np.ascontiguousarray(array, buffer.type.numpy)
             if values.shape[1:] != buffer.type.shape:
                 raise ValueError(_wrong(name, buffer.type.shape, values.shape, None))
-            if len(rows) and not (0 <= rows.min() and rows.max() < len(values)):
+            if len(rows) and not (rows.min() >= 0 and rows.max() < len(values)):
                 raise ValueError(f"`{name}` has {len(values)} examples, and others are asked for")
             arrays.append(values)
             size = buffer.type.size * buffer.type.numpy.itemsize
@@ -310,6 +314,3 @@ class CpuLoaded:
 def _wrong(name: str, want: tuple[int, ...], got: tuple[int, ...], capacity: int | None) -> str:
     most = f" and at most {capacity} examples" if capacity is not None else ""
     return f"`{name}` takes shape {list(want)}{most}, got {list(got)}"
-
-
-__all__ = ["CpuDevice", "CpuLoaded"]

@@ -1,9 +1,10 @@
 """Walks the table of a compiled step: many steps in one call, without Python in between.
 
-In: a table of kernel addresses with their rows of offsets, the arena, the examples of each step. Out: the
-recorded numbers of every step. Each thread runs `walk` on the same table and takes its part of every kernel;
-they meet at barriers. One walker is compiled for all nets, because a call for each kernel in straight
-line would cost milliseconds of compilation apiece. Nothing here imports the rest of chainrule.
+In: a table of kernel addresses with their rows of offsets, the arena, the examples of each
+step. Out: the recorded numbers of every step. Each thread runs `walk` on the same table and
+takes its part of every kernel; they meet at barriers. One walker is compiled for all nets,
+because a call for each kernel in straight line would cost milliseconds of compilation apiece.
+Nothing here imports the rest of chainrule.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ PATIENCE = 1000  # turns of a waiting thread (about 10 µs) before it lets other
 
 
 @intrinsic
-def call(typingctx: Any, address: Any, arena: Any, row: Any, batch: Any, thread: Any, threads: Any) -> Any:
+def call(
+    typingctx: Any, address: Any, arena: Any, row: Any, batch: Any, thread: Any, threads: Any
+) -> Any:
     """Run the kernel at `address`; arena and row are addresses too."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -210,7 +213,11 @@ def walk(job: int, thread: int) -> int:
         count = least(batch, total - start)
         first, last = share(count, thread, threads, 1), share(count, thread + 1, threads, 1)
         for f in range(inputs):
-            source, base, size = at(fields, 3 * f), arena + at(fields, 3 * f + 1), at(fields, 3 * f + 2)
+            source, base, size = (
+                at(fields, 3 * f),
+                arena + at(fields, 3 * f + 1),
+                at(fields, 3 * f + 2),
+            )
             for e in range(first, last):
                 copy(base + e * size, source + at(picked, start + e) * size, size)
         if thread == 0:
@@ -235,7 +242,7 @@ def walk(job: int, thread: int) -> int:
             value = number_at(arena + at(recorded, 2 * q), at(recorded, 2 * q + 1))
             if thread == 0:
                 write_f64(records + 8 * (s * results + q), value)
-            if not value - value == 0.0:  # infinite or not a number
+            if value - value != 0.0:  # infinite or not a number
                 bad = True
         if bad:
             return s + 1

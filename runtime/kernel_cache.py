@@ -1,8 +1,9 @@
 """Kernels on disk: each text once, by its content, compiled once for each kind of machine.
 
-In: source texts. Out: their addresses in memory. A kernel's file lies in a folder named after everything
-compiled code depends on besides its text (the vector words, numba, llvmlite, the processor); its machine
-code lies beside it. Several cold kernels are compiled by a second process as well.
+In: source texts. Out: their addresses in memory. A kernel's file lies in a folder named after
+everything compiled code depends on besides its text (the vector words, numba, llvmlite, the
+processor); its machine code lies beside it. Several cold kernels are compiled by a second
+process as well.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def _machine_key() -> str:
 
 
 def folder() -> Path:
-    """The folder of this machine's kernels, made if need be. Raises Failure E511 if it is not ours."""
+    """The folder of this machine's kernels, made if need be. Raises Failure E511 if it is not
+    ours.
+    """
     path = root() / "kernels" / _machine_key()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -174,7 +177,9 @@ def _helper(paths: Sequence[Path], number: int, helpers: int) -> subprocess.Pope
     mine = [str(p) for p in paths[::-1]]
     mine = mine[number::helpers]
     # -P: a folder named like us in the current directory must not be taken for us.
-    code = "import sys; from chainrule.runtime.kernel_cache import compile_cold as c; c(sys.argv[1:])"
+    code = (
+        "import sys; from chainrule.runtime.kernel_cache import compile_cold as c; c(sys.argv[1:])"
+    )
     command = [sys.executable, "-P", "-c", code, *mine]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)

@@ -1,8 +1,8 @@
 """Machine code kept in files, and linked into this process without Numba.
 
-In: object code with the name of its function. Out: the address of the function. Starting Numba costs half a
-second, so a program that finds all its kernels compiled does not: llvmlite's linker is enough. Code that
-needs Numba's own helpers is not kept.
+In: object code with the name of its function. Out: the address of the function. Starting Numba
+costs half a second, so a program that finds all its kernels compiled does not: llvmlite's
+linker is enough. Code that needs Numba's own helpers is not kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def keep(path: Path, function: Any) -> None:
 
 
 def link(path: Path) -> int:
-    """The address of the function in a file written by `keep`. Raises ValueError on another file."""
+    """The address of the function in a file written by `keep`; else raises ValueError."""
     import llvmlite.binding as llvm
 
     name, _, code = path.read_bytes().partition(b"\n")

@@ -1,7 +1,8 @@
 """Helper threads that wait for compiled work.
 
-In: a function for each thread's number. Out: all of them run side by side, the caller's own part in the
-caller's thread. The functions release the interpreter; how they meet inside is their own affair.
+In: a function for each thread's number. Out: all of them run side by side, the caller's own
+part in the caller's thread. The functions release the interpreter; how they meet inside is
+their own affair.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Kernels of a plan as Python source for Numba, vectors written out.
 
-In: a `Plan` and what is known of the host (`Target`). Out: one `Program`: source text for each different
-kernel, and which of them each launch runs. The text uses the words of `runtime/simd` and nothing else;
-names in it are made here, and the user's own words occur in comments alone, stripped to plain characters.
-Compiling and running are left to `runtime/cpu.py`.
+In: a `Plan` and what is known of the host (`Target`). Out: one `Program`: source text for each
+different kernel, and which of them each launch runs. The text uses the words of `runtime/simd`
+and nothing else; names in it are made here, and the user's own words occur in comments alone,
+stripped to plain characters. Compiling and running are left to `runtime/cpu.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Source:
-    """One compiled kernel. `scratch`: bytes for each thread. `shared`: threads can share its work."""
+    """A compiled kernel. `scratch`: bytes for each thread. `shared`: threads can share it."""
 
     text: str
     scratch: int
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Launch:
-    """Run source `source` on these slots. `work` estimates its time on one thread, in nanoseconds."""
+    """Run source `source` on these slots. `work`: estimated nanoseconds on one thread."""
 
     source: int
     slots: tuple[int, ...]
@@ -87,7 +87,9 @@ def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source
     else:
         product = product_body(kernel, capacity, target.registers)
         lines, scratch, shared = product.lines, product.scratch, product.shared
-    pointers = [f"p{slot} = at_{dtype}(arena, row, {slot})" for slot, dtype in slots(kernel).items()]
+    pointers = [
+        f"p{slot} = at_{dtype}(arena, row, {slot})" for slot, dtype in slots(kernel).items()
+    ]
     head = HEAD.format(title=title(kernel), simd=simd, signature=SIGNATURE)
     return Source(head + "\n".join(indent([*pointers, *lines])) + "\n", scratch, shared)
 
@@ -103,7 +105,7 @@ def slots(kernel: AnyKernel) -> dict[int, str]:
 
 
 def title(kernel: AnyKernel) -> str:
-    """What the kernel is, without a word of the user: equal kernels of different layers share it."""
+    """What the kernel is, without a word of the user: equal kernels of two layers share it."""
     if isinstance(kernel, Loops):
         stages = " then ".join(str(list(s.axes)) for s in kernel.stages)
         where = "summed over the batch" if kernel.over_batch else (
@@ -111,14 +113,19 @@ def title(kernel: AnyKernel) -> str:
         return f"Loops over {stages}, {where}."
 
     def size(extent: object) -> str:
-        n, batched = kernel.__getattribute__(str(extent)).size, kernel.__getattribute__(str(extent)).batched
+        n, batched = (
+            kernel.__getattribute__(str(extent)).size,
+            kernel.__getattribute__(str(extent)).batched,
+        )
         return f"{n if n != 1 or not batched else ''}{'m' if batched else ''}"
 
     return f"Product: {size('rows')} x {size('depth')} by {size('depth')} x {size('columns')}."
 
 
 def plain_words(text: str) -> str:
-    """User text that may stand in a comment: printable ASCII, one line, no more than 100 characters."""
+    """User text that may stand in a comment: printable ASCII, one line, no more than 100
+    characters.
+    """
     shown = "".join(c if " " <= c <= "~" else "?" for c in text)
     return shown.replace("\\", "/").replace('"', "'")[:100]
 
@@ -128,7 +135,9 @@ def work(kernel: AnyKernel, batch: int) -> float:
     if not isinstance(kernel, Loops):
         rows, columns, depth = (e.at(batch) for e in (kernel.rows, kernel.columns, kernel.depth))
         across = -(-columns // 16) * 16
-        return 50 + kernel.loop.at(batch) * rows * across * (depth * 0.02 + 0.3 * len(kernel.epilogue.writes))
+        return 50 + kernel.loop.at(batch) * rows * across * (
+            depth * 0.02 + 0.3 * len(kernel.epilogue.writes)
+        )
     total = 50.0
     for k, stage in enumerate(kernel.stages):
         turns = float(batch if kernel.batched or (kernel.over_batch and k == 0) else 1)

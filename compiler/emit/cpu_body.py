@@ -1,8 +1,9 @@
 """The straight-line program of a stage as lines of Python over vectors.
 
-In: the stage, its loops, where its operands lie. Out: for each depth of the loop nest, the lines that can
-stand there: every value is computed outside the loops it does not depend on, so that the step size of an
-optimizer is worked out once and not for every weight. The words used are those of `runtime/simd`.
+In: the stage, its loops, where its operands lie. Out: for each depth of the loop nest, the
+lines that can stand there: every value is computed outside the loops it does not depend on, so
+that the step size of an optimizer is worked out once and not for every weight. The words used
+are those of `runtime/simd`.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Body:
                 self._lines.append((self.values[k].depth, f"{self.values[k].name} = {text}"))
 
     def _quotient(self, k: int) -> str:
-        """A division by what is known further out, as a product with its reciprocal, which is worked
-        out there: a vector division takes ten times as long. Empty for anything else."""
+        """A division by what is known further out, as a product with its reciprocal, which is
+        worked out there: a vector division takes ten times as long. Empty for anything else.
+        """
         call, dtype = self.stage.lets[k].expression, self.stage.lets[k].dtype
         if not (isinstance(call, Call) and call.function == "div" and dtype in ("f32", "f64")):
             return ""

@@ -1,8 +1,9 @@
 """`Loops` kernels as Python text: nested loops over vectors.
 
-In: a kernel. Out: the lines of its function's body, and whether threads can share it. Batched kernels
-give each thread a range of examples; a single elementwise stage is cut anywhere between vectors; sums over
-the batch are cut by columns, each of them added up in ascending order of the examples by one thread.
+In: a kernel. Out: the lines of its function's body, and whether threads can share it. Batched
+kernels give each thread a range of examples; a single elementwise stage is cut anywhere between
+vectors; sums over the batch are cut by columns, each of them added up in ascending order of the
+examples by one thread.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ class Written:
 def loops_body(kernel: Loops) -> Written:
     """The text of a `Loops` kernel, after the slots have been given names."""
     stages = [simplified(s) for s in kernel.stages]
-    seeds = ["seed = header(arena, 0)", "step = header(arena, 1)", "first_example = header(arena, 2)"]
+    seeds = [
+        "seed = header(arena, 0)",
+        "step = header(arena, 1)",
+        "first_example = header(arena, 2)",
+    ]
     lines = seeds if any(draws(s) for s in stages) else []
     if kernel.over_batch:
         body = _over_batch(stages)
@@ -39,7 +44,9 @@ def loops_body(kernel: Loops) -> Written:
     elif len(stages) == 1 and not stages[0].folds:
         body = _elements(stages[0], kernel.batched)
     else:
-        body = Written([t for k, s in enumerate(stages) for t in _Text(nest(s), f"s{k}_").lines()], False)
+        body = Written(
+            [t for k, s in enumerate(stages) for t in _Text(nest(s), f"s{k}_").lines()], False
+        )
     return Written(lines + body.lines, body.shared)
 
 

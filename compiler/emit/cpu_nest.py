@@ -1,8 +1,9 @@
 """Loop nests in normal form: what a stage iterates over, and where its elements lie.
 
-In: a `Stage` and what stands around it. Out: a `Nest`: named loops in order, one of them in vectors, and
-for every access an offset and a stride per loop. Axes of size 1 disappear and neighbouring axes that
-are contiguous in every access become one, so that a matrix is one long row.
+In: a `Stage` and what stands around it. Out: a `Nest`: named loops in order, one of them in
+vectors, and for every access an offset and a stride per loop. Axes of size 1 disappear and
+neighbouring axes that are contiguous in every access become one, so that a matrix is one long
+row.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def draws(stage: Stage) -> bool:
 
 
 def lanes_of(stage: Stage) -> int:
-    """16 numbers of 4 bytes or 8 of 8 bytes: one vector of the widest hosts, the same everywhere."""
+    """16 numbers of 4 bytes or 8 of 8: a vector of the widest hosts, and the same everywhere."""
     dtypes = {a.dtype for a in accesses(stage)} | {let.dtype for let in stage.lets}
     return 8 if "f64" in dtypes else 16
 
@@ -219,13 +220,9 @@ def nest(
     if outer is not None:
         loops = (outer, *loops)
         strides = [(a.example, *s) for a, s in zip(everything, strides, strict=True)]
-    places = [
-        Place(a.slot, a.dtype, a.offset, s) for a, s in zip(everything, strides, strict=True)
-    ]
+    places = [Place(a.slot, a.dtype, a.offset, s) for a, s in zip(everything, strides, strict=True)]
     reads, writes = len(stage.reads), len(stage.writes)
-    kept = tuple(
-        sum(not set(loop.axes) & f or loop is outer for loop in loops) for f in folded
-    )
+    kept = tuple(sum(not set(loop.axes) & f or loop is outer for loop in loops) for f in folded)
     return Nest(
         stage, loops, tuple(places[:reads]), tuple(places[reads : reads + writes]),
         tuple(places[reads + writes :]), kept, prod(stage.axes), width,
@@ -266,4 +263,3 @@ def _vector_axis(
     if inner:
         return inner[-1]
     return stay[-1] if stay else len(axes) - 1
-

@@ -1,11 +1,12 @@
 """`Product` kernels as Python text: blocks of sums in registers, the epilogue on each block.
 
-In: a kernel, the largest batch, the registers of the target. Out: the lines of its function's body. B is read
-in place where its rows are contiguous; else panels of it are packed into scratch memory. A block's sums
-go to a small tile that stays in the first cache, from where the epilogue takes them (bias, activation,
-their derivatives, the update of a weight): no sum travels to memory and back. Threads share rows, columns or
-whole products, never the depth, and each sum runs over k in ascending order: neither the shape of
-the block nor the number of threads can change a result.
+In: a kernel, the largest batch, the registers of the target. Out: the lines of its function's
+body. B is read in place where its rows are contiguous; else panels of it are packed into
+scratch memory. A block's sums go to a small tile that stays in the first cache, from where the
+epilogue takes them (bias, activation, their derivatives, the update of a weight): no sum
+travels to memory and back. Threads share rows, columns or whole products, never the depth, and
+each sum runs over k in ascending order: neither the shape of the block nor the number of
+threads can change a result.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def _cost(rows: int, across: int, height: int, vectors: int, batched: bool) -> f
     return full * along(vectors) + (along(rest) if rest else 0)
 
 
-def product_body(kernel: Product, capacity: int, registers: int, block: Block | None = None) -> WrittenProduct:
+def product_body(
+    kernel: Product, capacity: int, registers: int, block: Block | None = None
+) -> WrittenProduct:
     """The text of a `Product` kernel, after the slots have been given names."""
     return _Product(_turned(kernel), capacity, registers, block).body()
 
@@ -206,7 +209,11 @@ class _Product:
             f"gather(p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, {lanes}, w - s))"
         )
         if b.row != 1:
-            return [f"for s in range(0, w, {lanes}):", "    for k in range(depth):", f"        {copy}"]
+            return [
+                f"for s in range(0, w, {lanes}):",
+                "    for k in range(depth):",
+                f"        {copy}",
+            ]
         return [
             f"for s in range(0, w, {lanes}):",
             f"    for k in range(0, depth - {lanes - 1}, {lanes}):",
@@ -218,7 +225,6 @@ class _Product:
 
     def multiply(self) -> list[str]:
         """A call for each shape that a block can have; the last columns may fill fewer vectors."""
-        kernel, block = self.kernel, self.block
         shapes = self.widths()
         lines: list[str] = []
         for n, vectors in enumerate(shapes):
@@ -256,7 +262,9 @@ class _Product:
     def call(self, height: int, vectors: int, r: str) -> str:
         a, b = self.kernel.a, self.kernel.b
         row = "i" if r == "0" else f"(i + {r})"
-        source = f"panel, q, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row}"
+        source = (
+            f"panel, q, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row}"
+        )
         if self.direct():
             access = self.kernel.epilogue.writes[0].access
             base = f"{access.offset} + {access.example} * l + {access.strides[0]} * {row} + j"
@@ -292,7 +300,9 @@ class _Product:
         stage = self.kernel.epilogue
         writes = [
             self.program.write(place, self.program.vector_of(w.value, place.dtype), part)
-            for w, place in zip(stage.writes, self.places(tuple(w.access for w in stage.writes)), strict=True)
+            for w, place in zip(
+                stage.writes, self.places(tuple(w.access for w in stage.writes)), strict=True
+            )
         ]
         inner = [
             f"x = load(tile, r * {self.width} + s, {self.lanes})",

@@ -1,8 +1,8 @@
 """Words of generated kernels that are about ranges and panels.
 
-`share(total, thread, threads, unit)` is where a thread's part of `total` begins: parts are multiples of
-`unit` and differ by one unit at most. `transpose` copies a square of a matrix with rows and columns
-exchanged, in registers.
+`share(total, thread, threads, unit)` is where a thread's part of `total` begins: parts are
+multiples of `unit` and differ by one unit at most. `transpose` copies a square of a matrix with
+rows and columns exchanged, in registers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,6 @@ def share(typingctx: Any, total: Any, thread: Any, threads: Any, unit: Any) -> A
         return b.select(b.icmp_signed("<", first, total), first, total)
 
     return types.int64(types.int64, types.int64, types.int64, types.int64), lower
-
-
-@intrinsic
-def least(typingctx: Any, x: Any, y: Any) -> Any:
-    """The smaller of two whole numbers; Python's `min` would be compiled anew for each kernel."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.select(builder.icmp_signed("<", args[0], args[1]), args[0], args[1])
-
-    return types.int64(types.int64, types.int64), lower
 
 
 @intrinsic

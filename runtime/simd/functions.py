@@ -1,8 +1,9 @@
 """Elementary functions on vectors of floats, in the order of their formulas.
 
-In and out: `X`. f32 functions are polynomials after a reduction of the argument; their greatest error
-over all arguments, in units in the last place, is in `ULP` and measured by the tests. NaN gives NaN,
-infinities and denormals give what C gives. f64 functions, rare in training, call the C library lane by lane.
+In and out: `X`. f32 functions are polynomials after a reduction of the argument; their greatest
+error over all arguments, in units in the last place, is in `ULP` and measured by the tests. NaN
+gives NaN, infinities and denormals give what C gives. f64 functions, rare in training, call the
+C library lane by lane.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ def pow(x: X, y: X) -> X:
     general = x.compare("==", 0).select(grows.select(x.like(0), infinite), general)
     endless = x.magnitude().compare("==", float("inf"))
     general = endless.select(grows.select(infinite, x.like(0)), general)
-    # Above 2²⁴ every float is even; a whole y makes a negative base real, an odd one keeps its sign.
+    # Above 2²⁴ every float is even. A negative base needs a whole y; an odd one keeps its sign.
     whole = y.compare("==", y.floor())
     half = y * 0.5
     odd = whole & half.compare("!=", half.floor()) & y.magnitude().compare("<", 16777216.0)

@@ -1,9 +1,9 @@
 """Vectors of numbers in LLVM: formulas over them, written as Python arithmetic.
 
-In: an LLVM builder and vector values. Out: instructions. `X` wraps one vector so that the functions of
-`functions.py` read as mathematics; nothing here knows Numba. Arithmetic keeps its order: no
-reassociation and no contraction that is not written as `fma`, so that a result depends neither on
-the host's vector width nor on how a loop was cut.
+In: an LLVM builder and vector values. Out: instructions. `X` wraps one vector so that the
+functions of `functions.py` read as mathematics; nothing here knows Numba. Arithmetic keeps its
+order: no reassociation and no contraction that is not written as `fma`, so that a result
+depends neither on the host's vector width nor on how a loop was cut.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ class X:
         letter = ("f" if self.is_float else "i") + str(width(self.type.element))
         full = f"{name}.v{self.lanes}{letter}"
         args = [self.v, *(o.v for o in others)]
-        return X(self.b, self.b.call(declare(self.b, full, self.type, [a.type for a in args]), args))
+        return X(
+            self.b, self.b.call(declare(self.b, full, self.type, [a.type for a in args]), args)
+        )
 
     def fma(self, factor: X | float, term: X | float) -> X:
         """self · factor + term, rounded once."""

@@ -1,9 +1,9 @@
 """Reading and writing vectors in the arena.
 
-`at_f32(arena, row, 2)` is the address of slot 2; `load(p, i, 16)` reads 16 neighbours from element i,
-`load_part(p, i, 16, n)` the first n of them (the others are 0), `spread` one element into every lane,
-`gather(p, i, s, 16)` elements i, i + s, …; `store`, `store_part`, `scatter` and `scatter_part` write. bool
-elements are bytes in memory and masks in registers.
+`at_f32(arena, row, 2)` is the address of slot 2; `load(p, i, 16)` reads 16 neighbours from
+element i, `load_part(p, i, 16, n)` the first n of them (the others are 0), `spread` one element
+into every lane, `gather(p, i, s, 16)` elements i, i + s, …; `store`, `store_part`, `scatter`
+and `scatter_part` write. bool elements are bytes in memory and masks in registers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def header(typingctx: Any, arena: Any, index: Any) -> Any:
     return types.int64(arena, types.int64), lower
 
 
-def element(context: Any, builder: Any, sig: Any, args: Any, number: int = 1) -> tuple[Any, ir.Type]:
+def element(
+    context: Any, builder: Any, sig: Any, args: Any, number: int = 1
+) -> tuple[Any, ir.Type]:
     """The address of element args[number] of pointer args[0], and the LLVM type stored there."""
     stored = llvm_vector(NAME[sig.args[0]], 1).element
     stored = I8 if stored == I1 else stored
@@ -135,7 +137,9 @@ def load_part(typingctx: Any, pointer: Any, index: Any, lanes: Any, count: Any) 
         blank = ir.Constant(target, [0] * kind.lanes)
         if masked_takes_alignment():
             function = declare(builder, name, target, [place.type, I32, kept.type, target])
-            raw = builder.call(function, [place, ir.Constant(I32, BYTES[kind.dtype]), kept.v, blank])
+            raw = builder.call(
+                function, [place, ir.Constant(I32, BYTES[kind.dtype]), kept.v, blank]
+            )
         else:
             function = declare(builder, name, target, [place.type, kept.type, target])
             raw = builder.call(function, [place, kept.v, blank])
@@ -159,7 +163,9 @@ def spread(typingctx: Any, pointer: Any, index: Any, lanes: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place, stored = element(context, builder, sig, args)
-        return _from_memory(builder, splat(builder, builder.load(place, typ=stored), kind.lanes).v).v
+        return _from_memory(
+            builder, splat(builder, builder.load(place, typ=stored), kind.lanes).v
+        ).v
 
     return kind(pointer, types.int64, lanes), lower
 

@@ -1,10 +1,10 @@
 """The heart of matrix products: a block of sums held in registers.
 
-`multiply(R, V, lanes, …)` computes an R × V·lanes block of A·B: V vectors of a row of B are read in place,
-one element of A at a time is broadcast and multiplied into them. R·V accumulators live in registers, so each
-number loaded is used R or V times. `pack` copies a panel of B so that its rows become neighbours. Every sum
-runs over k in ascending order with one fma a step, whatever the block: the choice of R and V cannot
-change a result.
+`multiply(R, V, lanes, …)` computes an R × V·lanes block of A·B: V vectors of a row of B are
+read in place, one element of A at a time is broadcast and multiplied into them. R·V
+accumulators live in registers, so each number loaded is used R or V times. `pack` copies a
+panel of B so that its rows become neighbours. Every sum runs over k in ascending order with one
+fma a step, whatever the block: the choice of R and V cannot change a result.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def multiply(
         return None
     rows, across, width = (n.literal_value for n in shape)
     kind = Vec(NAME[a], width)
-    sig = types.void(height, vectors, lanes, a, types.int64, types.int64, types.int64, b, types.int64,
-                     types.int64, types.int64, c, types.int64, types.int64, types.boolean)  # fmt: skip
+    whole = types.int64
+    sig = types.void(height, vectors, lanes, a, whole, whole, whole, b, whole, whole, whole, c,
+                     whole, whole, types.boolean)  # fmt: skip
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         Block(builder, context.get_data_type(STORED[kind.dtype]), kind, rows, across).emit(args[3:])
@@ -64,7 +65,9 @@ class Block:
         return [
             [
                 b.bitcast(
-                    self.at(pointer, first, b.mul(ir.Constant(I64, i), row), ir.Constant(I64, j * lanes)),
+                    self.at(
+                        pointer, first, b.mul(ir.Constant(I64, i), row), ir.Constant(I64, j * lanes)
+                    ),
                     self.vector.as_pointer(),
                 )
                 for j in range(self.across)

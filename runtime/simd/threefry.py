@@ -1,7 +1,8 @@
 """Threefry-2x32-20 on vectors of counters (Salmon, Moraes, Dror & Shaw, SC 2011).
 
-In: seed, stream, step as 64-bit integers, and a vector of element counters. Out: numbers in [0, 1) or
-standard normal. The definition is that of `compiler/random.py`: the same numbers on every target.
+In: seed, stream, step as 64-bit integers, and a vector of element counters. Out: numbers in [0,
+1) or standard normal. The definition is that of `compiler/random.py`: the same numbers on every
+target.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def encrypt(key: tuple[X, X], x0: X, x1: X) -> tuple[X, X]:
     return a, b
 
 
-def words(b: ir.IRBuilder, lanes: int, seed: Any, stream: Any, step: Any, first: Any) -> tuple[X, X]:
+def words(
+    b: ir.IRBuilder, lanes: int, seed: Any, stream: Any, step: Any, first: Any
+) -> tuple[X, X]:
     """Two words for each of the counters first, first + 1, …; the arguments are int64."""
     folded = b.xor(seed, b.lshr(seed, ir.Constant(I64, 32)))
     key = (splat(b, b.trunc(folded, I32), lanes), splat(b, b.trunc(stream, I32), lanes))

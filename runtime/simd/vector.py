@@ -1,9 +1,9 @@
 """Vectors as values inside Numba kernels: types, arithmetic, functions.
 
-Out: what generated kernels call. `load(p, i, 16)` and friends are in `memory.py`. A vector has an element
-type (f32, f64, i32, u32, bool) and a number of lanes; operators and functions work lane by lane, a Python
-number beside a vector takes its type. Compiled code has no reassociation, so results do not depend on
-the host.
+Out: what generated kernels call. `load(p, i, 16)` and friends are in `memory.py`. A vector has
+an element type (f32, f64, i32, u32, bool) and a number of lanes; operators and functions work
+lane by lane, a Python number beside a vector takes its type. Compiled code has no
+reassociation, so results do not depend on the host.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .lanes import I1, X, convert, first_lanes, fold, ramp, splat
 from .lanes import vector as llvm_vector
 
 
-class Vec(types.Type):  # type: ignore[misc]
+class Vec(types.Type):
     """A vector of `lanes` elements of type `dtype`."""
 
     def __init__(self, dtype: str, lanes: int) -> None:
@@ -39,7 +39,7 @@ class Vec(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vec)
-class VecModel(models.PrimitiveModel):  # type: ignore[misc]
+class VecModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Vec) -> None:
         super().__init__(dmm, fe_type, llvm_vector(fe_type.dtype, fe_type.lanes))
 
@@ -103,7 +103,7 @@ COMPARISON = {
 
 
 def _template(result: Callable[[Vec], Vec], arity: int) -> type[Any]:
-    class Operator(AbstractTemplate):  # type: ignore[misc]
+    class Operator(AbstractTemplate):
         def generic(self, args: tuple[Any, ...], kws: Any) -> Any:
             kind = _together(args) if len(args) == arity else None
             return None if kind is None else signature(result(kind), *args)
@@ -130,12 +130,14 @@ def _register(symbol: Any, function: Callable[[X, X], X], result: Callable[[Vec]
 
 for _symbol, _function in ARITHMETIC.items():
     _register(_symbol, _function, lambda kind: kind)
+
+
+def _comparison(relation: str) -> Callable[[X, X], X]:
+    return lambda x, y: x.compare(relation, y)
+
+
 for _symbol, _relation in COMPARISON.items():
-    _register(
-        _symbol,
-        lambda x, y, relation=_relation: x.compare(relation, y),  # type: ignore[misc]
-        lambda kind: kind.of("bool"),
-    )
+    _register(_symbol, _comparison(_relation), lambda kind: kind.of("bool"))
 
 
 def _lower_one(function: Callable[[X], X]) -> Callable[..., Any]:
@@ -200,7 +202,9 @@ def select(typingctx: Any, mask: Any, yes: Any, no: Any) -> Any:
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        chosen = [as_vector(builder, t, v, kind) for t, v in zip(sig.args[1:], args[1:], strict=True)]
+        chosen = [
+            as_vector(builder, t, v, kind) for t, v in zip(sig.args[1:], args[1:], strict=True)
+        ]
         return convert(X(builder, args[0]), "bool").select(*chosen).v
 
     return kind(mask, yes, no), lower
