@@ -34,8 +34,8 @@ def load(
 ) -> Model:
     """A net from a `.net` file.
 
-    `set` overrides settings and constants (`set={"classes": 100}`); `net` and `train` choose where the
-    file has several. Raises `Failure` with every mistake in the file.
+    `set` overrides settings and constants (`set={"classes": 100}`); `net` and `train` choose where
+    the file has several. Raises `Failure` with every mistake in the file.
     """
     from .model import Model
     from .project import open_module
@@ -60,7 +60,8 @@ def loads(text: str, *, name: str = "<text>", set: Mapping[str, Any] | None = No
 
 
 def __getattr__(name: str) -> Any:
-    """`chainrule.Model` and `chainrule.__version__`, loaded when asked for: importing stays quick."""
+    """`chainrule.Model` and `chainrule.__version__`, loaded when asked for: importing stays
+    quick."""
     if name == "Model":
         from .model import Model
 

@@ -1,7 +1,7 @@
 """NumPy arrays on their way into a net: as a data set for `fit`, as a batch for `predict`.
 
-In: arrays by input name, or in the order of the inputs. Out: a `Dataset`, or arrays `[n, *shape]` of
-the inputs' own element types. Raises Failure E610 where names or shapes do not fit.
+In: arrays by input name, or in the order of the inputs. Out: a `Dataset`, or arrays `[n, *shape]`
+of the inputs' own element types. Raises Failure E610 where names or shapes do not fit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def dataset_from(
     parts = [_part(inputs, named(given or [], list(inputs) if given else []))
              for given in (train, valid, test)]  # fmt: skip
     filled = [p if len(p) else Part(parts[0].columns, p.indices) for p in parts]
-    return Dataset("arrays", *filled)
+    first, second, third = filled
+    return Dataset("arrays", first, second, third)
 
 
 def declared_inputs(net: ast.Net) -> dict[str, ast.TypeExpr]:

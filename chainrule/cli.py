@@ -1,7 +1,7 @@
 """The command line: finds the command, and turns every way out into a message and an exit code.
 
-In: the arguments. Out: 0, or 1 for a run that failed, 2 for bad input, 130 for an interruption. Each
-command is one module of `commands/`, imported only when it is asked for, so that `--version`,
+In: the arguments. Out: 0, or 1 for a run that failed, 2 for bad input, 130 for an interruption.
+Each command is one module of `commands/`, imported only when it is asked for, so that `--version`,
 `explain` and `fmt` start at once.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from .dsl.diagnostics import Failure, did_you_mean, fail
 from .console import complain, say_error
+from .dsl.diagnostics import Failure, did_you_mean, fail
 
 # In the order of a first hour with chainrule; the help page follows it.
 COMMANDS = {
@@ -86,7 +86,12 @@ class Front(click.Group):
     ) -> Any:
         def run() -> Any:
             return super(Front, self).main(
-                args, prog_name or "chainrule", complete_var, False, windows_expand_args, **extra
+                args,
+                prog_name or "chainrule",
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
             )
 
         sys.exit(guarded(run))

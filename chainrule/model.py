@@ -1,7 +1,7 @@
 """The Python API: a `.net` file as an object that trains, predicts, draws and derives itself.
 
-In: a file or a text, NumPy arrays. Out: NumPy arrays, numbers, pictures. Shapes: every array has one
-row an example, `[n, *shape]`, where `shape` is that of the `.net` file. Mistakes raise
+In: a file or a text, NumPy arrays. Out: NumPy arrays, numbers, pictures. Shapes: every array has
+one row an example, `[n, *shape]`, where `shape` is that of the `.net` file. Mistakes raise
 `chainrule.Failure`, whose text is the diagnostic that the command line prints.
 """
 
@@ -30,7 +30,7 @@ from .runtime.data import Dataset, Field, apply_statistics, undo_statistics
 from .runtime.device import Device
 from .runtime.feeding import Feeder
 from .runtime.history import History
-from .runtime.session import Session, requests_for
+from .runtime.session import Session, part_of, requests_for
 from .runtime.train.job import Job, Outcome, Stage
 from .runtime.train.loop import train
 from .runtime.train.observer import Observer
@@ -47,8 +47,8 @@ TOP = (3, 5)  # the k of the top-k shares in a report
 class Model:
     """A net of a `.net` file: its parameters, and everything that can be done with them.
 
-    `device`: cpu, cuda or plain. `dtype`: the element type where the file names none. `data_root`: a
-    folder in which data files are looked for first.
+    `device`: cpu, cuda or plain. `dtype`: the element type where the file names none. `data_root`:
+    a folder in which data files are looked for first.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class Model:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Sizes that only the data fix (`input x: [n]`); the data are read only if there are any."""
+        """Sizes that only the data fix (`input x: [n]`); the data are read only if there are
+        any."""
         if not open_sizes(self.net, self.module) or self.dataset is None:
             return {}
         return project.sizes_from(self.net, self.dataset, project.renames(self.declaration))
@@ -173,8 +174,12 @@ class Model:
         """`fit` with all that is known at the end; an interruption is part of the outcome."""
         if self.declaration is None:
             message = f"`{self.name}` has no `train` declaration"
-            raise fail("E608", message, self.net.name.span,
-                       help=f"add `train {self.name} on data {{ optimizer adam()  epochs 10 }}`")  # fmt: skip
+            raise fail(
+                "E608",
+                message,
+                self.net.name.span,
+                help=f"add `train {self.name} on data {{ optimizer adam()  epochs 10 }}`",
+            )
         if data is not None:
             self._use(data if isinstance(data, Dataset) else dataset_from(self.net, data, valid))
         settings = with_overrides(self.settings, overrides or {})
@@ -240,7 +245,8 @@ class Model:
 
     def part(self, wanted: str | None, dataset: Dataset | None = None) -> str:
         """The part to measure on: the one wanted, else the one least seen in training."""
-        parts = (dataset or self.dataset or Dataset).parts  # type: ignore[union-attr]
+        known = dataset or self.dataset
+        parts = known.parts if known is not None else {}
         return wanted or next((p for p in ("test", "valid", "train") if p in parts), "train")
 
     def report(
@@ -261,9 +267,7 @@ class Model:
             request = feeder.requests[target]
             field = feeder.part.columns[request.field].field
             if type.classes is not None:
-                return metrics.class_report(
-                    found, arrays[target], type.classes, field.labels, TOP
-                )
+                return metrics.class_report(found, arrays[target], type.classes, field.labels, TOP)
             if field.classes is not None and type.size > 1:  # one-hot
                 labels = metrics.classes_of(arrays[target])
                 return metrics.class_report(found, labels, type.size, field.labels, TOP)
@@ -273,16 +277,19 @@ class Model:
     def predict(self, inputs: Any, *, batch: int = 512) -> Any:
         """The outputs for some examples, in the units of the data.
 
-        `inputs`: `[n, *shape]` (or one example, `shape`) where the net has one input to predict from,
-        else a dictionary by input name. Gives one array `[n, *shape]`, or a dictionary where the net
-        has several outputs. Inputs are normalised as the training data were.
+        `inputs`: `[n, *shape]` (or one example, `shape`) where the net has one input to predict
+        from, else a dictionary by input name. Gives one array `[n, *shape]`, or a dictionary where
+        the net has several outputs. Inputs are normalised as the training data were.
         """
         wanted = [n for n in self._input_names if n not in self.session.targets]
         if not isinstance(inputs, Mapping):
             if len(wanted) != 1:
                 shown = ", ".join(f"`{n}`" for n in wanted)
-                raise fail("E610", f"the net predicts from several inputs: {shown}",
-                           help=f'give a dictionary: {{"{wanted[0]}": …}}' if wanted else "")  # fmt: skip
+                raise fail(
+                    "E610",
+                    f"the net predicts from several inputs: {shown}",
+                    help=f'give a dictionary: {{"{wanted[0]}": …}}' if wanted else "",
+                )
             inputs = {wanted[0]: inputs}
         arrays = named(inputs, wanted)
         missing = [n for n in wanted if n not in arrays]
@@ -360,7 +367,7 @@ class Model:
 
     def _gradient_graph(self) -> Graph:
         graph = gradients(forward(self.module, self.name, dtype=self.dtype, sizes=self.sizes))
-        return graph.with_outputs(graph.of_kind("gradient"))
+        return part_of(graph, "gradient")
 
     # ------------------------------------------------------------ files
 

@@ -1,7 +1,7 @@
 """Pictures, derivations and curves of a model: where the compiler's graphs meet `viz`.
 
-In: a model and what is wanted. Out: a `Picture` that notebooks show and `save` writes; derivations as
-text; the files of the loss curve. Layout and formulas are `viz`'s business.
+In: a model and what is wanted. Out: a `Picture` that notebooks show and `save` writes; derivations
+as text; the files of the loss curve. Layout and formulas are `viz`'s business.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def write_derivation(text: str, format: str, folder: Path, stem: str) -> Path:
 
 
 def curves(history: History, folder: Path) -> list[Path]:
-    """Draw the curves of a run: `loss.svg` and `loss.png`. Raises Failure E566 without matplotlib."""
+    """Draw the curves of a run: `loss.svg` and `loss.png`. Raises Failure E566 without
+    matplotlib."""
     from .viz.curves import curves as draw_curves
 
     rows = [row.as_dict() for row in history.rows]

@@ -71,7 +71,8 @@ class Lines(Observer):
 
     def epoch_line(self, facts: EpochDone) -> str:
         """`epoch  3/30  loss 0.3754  accuracy 0.926 | valid loss 0.3186  accuracy 0.9375 *`."""
-        text = f"epoch {facts.epoch:>{self._digits}}/{math.ceil(facts.epochs - 1e-9)}  {values(facts.train)}"
+        total = math.ceil(facts.epochs - 1e-9)
+        text = f"epoch {facts.epoch:>{self._digits}}/{total}  {values(facts.train)}"
         if facts.valid:
             text += f" | valid {values(facts.valid)}"
         return text + (" *" if facts.best else "")

@@ -1,7 +1,7 @@
 """From a `.net` file and what was asked on the command line to the pieces of a run.
 
-In: a module, the name of a net, a device word, a data folder. Out: the `train` declaration meant, the
-data set, which field feeds which input, the sizes that the data fix, a device. Both the command
+In: a module, the name of a net, a device word, a data folder. Out: the `train` declaration meant,
+the data set, which field feeds which input, the sizes that the data fix, a device. Both the command
 line and the Python API start here.
 """
 

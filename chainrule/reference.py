@@ -1,7 +1,8 @@
-"""What `chainrule doc` knows: every word that can be written in a `.net` file, with its description.
+"""What `chainrule doc` knows: every word that can be written in a `.net` file, with its
+description.
 
-In: nothing, or a module with the user's own blocks. Out: `Entry`s taken from where the words are defined:
-comments above blocks and optimizers, docstrings of operations, data sources and steps.
+In: nothing, or a module with the user's own blocks. Out: `Entry`s taken from where the words are
+defined: comments above blocks and optimizers, docstrings of operations, data sources and steps.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from .dsl.format import format_source
 from .dsl.source import Source
 
 STARTERS = {
-    "classifier": '''\
+    "classifier": """\
 # Tells handwritten digits (8 × 8 pixels) apart.
 net {name} {{
   input image: [64]
@@ -30,8 +30,8 @@ train {name} on examples {{
   epochs    30
   stop_early(patience = 5)
 }}
-''',
-    "regression": '''\
+""",
+    "regression": """\
 # Predicts how diabetes progresses in a year from ten measurements.
 net {name} {{
   input features: [10]
@@ -51,7 +51,7 @@ train {name} on examples {{
   epochs    50
   stop_early(patience = 10)
 }}
-''',
+""",
 }
 
 

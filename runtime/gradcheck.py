@@ -1,8 +1,9 @@
 """Gradients against finite differences, in double precision.
 
-In: a forward graph in f64 and a device. Out: for each parameter the compiled gradient, the oracle's, and
-the central difference (L(θ + h) − L(θ − h)) / 2h of the mean loss, compared element by element. The
-differences are taken with the plain interpreter, so that nothing compiled checks itself.
+In: a forward graph in f64 and a device. Out: for each parameter the compiled gradient, the
+oracle's, and the central difference (L(θ + h) − L(θ − h)) / 2h of the mean loss, compared element
+by element. The differences are taken with the plain interpreter, so that nothing compiled checks
+itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..compiler.pipeline import gradients
 from ..compiler.step import means
 from .device import Device
 from .plain import evaluate, run_graph
-from .session import compile_graph
+from .session import compile_graph, part_of
 
 Array = NDArray[Any]
 H = 1e-6  # the best step for f64: cube root of the rounding error, about
@@ -68,7 +69,7 @@ def gradcheck(
 ) -> list[Comparison]:
     """Compare every trainable parameter of a forward graph; `elements` of each are tried."""
     whole = gradients(graph, loss)
-    wanted = whole.with_outputs(whole.of_kind("gradient"))
+    wanted = part_of(whole, "gradient")
     batch = len(next(iter(inputs.values()))) if inputs else 1
     given: dict[str, Array] = {**values, **inputs}
     trusted = run_graph(wanted, given, batch=batch, seed=seed)

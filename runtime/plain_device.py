@@ -1,8 +1,8 @@
 """The plain device: a graph run by the interpreter, behind the face of a compiled program.
 
-In: a graph. Out: a `Loaded` whose steps are NumPy references, one operation after another. It compiles
-nothing, shares nothing with the kernels, and is what `--device plain` trains on: slow, and the same
-numbers up to rounding.
+In: a graph. Out: a `Loaded` whose steps are NumPy references, one operation after another. It
+compiles nothing, shares nothing with the kernels, and is what `--device plain` trains on: slow, and
+the same numbers up to rounding.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class PlainLoaded:
         self.graph = graph
         used = {v for v in graph.nodes if v.op.family == "leaf" and "name" in v.attrs}
         used |= {o.target for o in graph.outputs if o.target is not None}
-        leaves = [leaf for leaf in graph.leaves.values() if leaf.value in used and leaf.name != "step"]
+        leaves = [
+            leaf for leaf in graph.leaves.values() if leaf.value in used and leaf.name != "step"
+        ]
         results = [o for o in graph.outputs if o.kind in ("output", "gradient", "loss", "metric")]
         buffers = [Buffer(leaf.name, leaf.kind, leaf.value.type, 0) for leaf in leaves]
         base = len(buffers)

@@ -8,6 +8,7 @@ programs to score and to predict. How training proceeds is left to `runtime.trai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from ..dsl.diagnostics import Failure, did_you_mean, fail
 from .checkpoint import load_weights
 from .data import Request
 from .device import Device, Feed, Loaded
+from .feeding import Feeder
 from .plain import evaluate
 from .plain_device import PlainDevice
-from .feeding import Feeder
 
 Array = NDArray[Any]
 EVALUATION_BATCH = 512
@@ -76,6 +77,14 @@ def compile_graph(graph: Graph, capacity: int, device: Device) -> Program:
     return Program(graph, device.load(compile_plan(graph, capacity)))
 
 
+def part_of(graph: Graph, *kinds: str) -> Graph:
+    """The outputs of some kinds, and only the leaves that they use: no labels to predict from."""
+    wanted = graph.with_outputs(o for o in graph.outputs if o.kind in kinds)
+    used = set(wanted.nodes) | {o.target for o in wanted.outputs}
+    leaves = {name: leaf for name, leaf in graph.leaves.items() if leaf.value in used}
+    return replace(wanted, leaves=leaves)
+
+
 def initial_values(graph: Graph, seed: int, folder: Path | None = None) -> dict[str, Array]:
     """The starting numbers of every param and state: drawn, computed, or read from a file."""
     leaves = [*graph.params, *graph.states]
@@ -113,8 +122,8 @@ def _from_file(leaf: Leaf, folder: Path) -> Array:
 class Means:
     """Means over examples of numbers recorded per step; a short batch counts for what it holds.
 
-    Sums are taken in the order of the steps, one by one, so that they do not depend on how the steps
-    were grouped: a resumed run reports the same numbers.
+    Sums are taken in the order of the steps, one by one, so that they do not depend on how the
+    steps were grouped: a resumed run reports the same numbers.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -193,8 +202,7 @@ class Session:
         return total.means()
 
     def _scored(self) -> Graph:
-        wanted = [o for o in self.forward.outputs if o.kind in ("loss", "metric")]
-        return self.forward.with_outputs(wanted)
+        return part_of(self.forward, "loss", "metric")
 
     # ------------------------------------------------------------ predictions
 
@@ -205,11 +213,11 @@ class Session:
     @property
     def targets(self) -> tuple[str, ...]:
         """The inputs that only losses and metrics use."""
-        used = {str(v.attrs["name"]) for v in self._predicting().nodes if v.op.name == "input"}
+        used = {leaf.name for leaf in self._predicting().inputs}
         return tuple(leaf.name for leaf in self.forward.inputs if leaf.name not in used)
 
     def _predicting(self) -> Graph:
-        return self.forward.with_outputs(o for o in self.forward.outputs if o.kind == "output")
+        return part_of(self.forward, "output")
 
     def predict(
         self, fields: Mapping[str, Array], batch: int = EVALUATION_BATCH

@@ -24,6 +24,6 @@ def command(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None  # `SHELLS` are the ones that click knows
-    # The script itself is text; asking bash for its version, as `source` does, is not needed for it.
+    # The text alone: `source()` would also ask bash for its version.
     complete = found(cli, {}, "chainrule", "_CHAINRULE_COMPLETE")
     say(complete.source_template % complete.source_vars())

@@ -56,7 +56,9 @@ def command(
             graph, values, random_inputs(graph, batch, seed), make_device(device, threads),
             loss=loss.name, elements=elements, seed=seed,
         )  # fmt: skip
-    rows = [["parameter", "shape", "tried", f"compiled ({device})", "interpreter", "|gradient|", ""]]
+    rows = [
+        ["parameter", "shape", "tried", f"compiled ({device})", "interpreter", "|gradient|", ""]
+    ]
     for c in found:
         rows.append([
             c.name, str(list(c.shape)), str(c.elements), f"{c.compiled:.1e}", f"{c.oracle:.1e}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--epochs", type=float, metavar="N", help="Instead of the file's `epochs`.")
 @click.option("--steps", type=int, metavar="N", help="Instead of the file's `steps` or `epochs`.")
-@click.option("--batch", metavar="N", help="Instead of the file's `batch`; `all` is the full batch.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Instead of the file's `seed`.")
+@click.option(
+    "--batch", metavar="N", help="Instead of the file's `batch`; `all` is the full batch."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Instead of the file's `seed`."
+)
 @device_options
 @data_option
 @out_option
@@ -97,7 +102,7 @@ def command(
         say(f"wrote {path}")
 
 
-def _again(file: Path, given: dict[str, object], settings: tuple[str, ...]) -> str:
+def _again(file: Path, given: Mapping[str, object], settings: tuple[str, ...]) -> str:
     """The command that goes on where this one stopped."""
     words = ["chainrule", "train", str(file)]
     for option, value in given.items():

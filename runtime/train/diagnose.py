@@ -1,8 +1,8 @@
 """Why training broke down: the first step and the first node with NaN or infinity.
 
-In: a program, its state before a run of steps, and that run. Out: a `Failure` E501 at the line of the
-`.net` file whose value stopped being a number. The steps are run again one by one to find the bad
-one; the plain interpreter then runs that step and looks at every value.
+In: a program, its state before a run of steps, and that run. Out: a `Failure` E501 at the line of
+the `.net` file whose value stopped being a number. The steps are run again one by one to find the
+bad one; the plain interpreter then runs that step and looks at every value.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def sound(program: Program, rows: NDArray[np.float64], steps: int) -> bool:
 def breakdown(
     program: Program, before: Any, stretch: Stretch, seed: int, epoch: int, kept: Path | None
 ) -> Failure:
-    """The report on a stretch that was not sound; the program is left as it was before the bad step."""
+    """The report on a stretch that was not sound; the program is left as it was before the bad
+    step."""
     program.loaded.restore(before)
     for index in range(stretch.steps):
         one = stretch.one(index)

@@ -68,9 +68,7 @@ class Signature:
             values[taken.name] = taken.default
         return values
 
-    def _taken(
-        self, position: int, argument: ast.Argument, known: Mapping[str, Taken]
-    ) -> Taken:
+    def _taken(self, position: int, argument: ast.Argument, known: Mapping[str, Taken]) -> Taken:
         way_out = f"write `{self}`"
         if argument.name is None and position < len(self.taken):
             return self.taken[position]
@@ -104,7 +102,7 @@ _KINDS = {
 
 def checked(taken: Taken, expr: ast.Expr, consts: Mapping[str, object], where: str = "") -> Any:
     """The value of an argument, if it is of the kind that is taken."""
-    value = literal(expr, consts)
+    value: Any = literal(expr, consts)
     name = " ".join(filter(None, (f"`{taken.name}`", where)))
     if taken.kind == "word":
         good = isinstance(value, str)

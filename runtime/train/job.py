@@ -49,7 +49,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`values` are the net's parameters and states: the best ones where `stop_early` asks for it."""
+    """`values` are the net's parameters and states: the best ones where `stop_early` asks for
+    it."""
 
     values: dict[str, Array]
     history: History
@@ -63,7 +64,8 @@ class Outcome:
 
 
 def finite(array: Array) -> bool:
-    """No NaN, no infinity. (The sum is enough: one such element makes it so, and no copy is made.)"""
+    """No NaN, no infinity. (The sum is enough: one such element makes it so, and no copy is
+    made.)"""
     if array.dtype.kind != "f":
         return True
     with np.errstate(over="ignore", invalid="ignore"):

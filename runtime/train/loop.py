@@ -1,9 +1,9 @@
 """The training loop: epochs of compiled steps, validation, early stopping, checkpoints.
 
-In: a `Job`, an observer, perhaps the wish to resume. Out: an `Outcome`. Between two returns to Python
-the device runs a whole stretch of steps, about a tenth of a second long, so that progress is shown
-and a request to stop is obeyed promptly while steps of microseconds lose nothing. What the user
-sees is left to the observer.
+In: a `Job`, an observer, perhaps the wish to resume. Out: an `Outcome`. Between two returns to
+Python the device runs a whole stretch of steps, about a tenth of a second long, so that progress is
+shown and a request to stop is obeyed promptly while steps of microseconds lose nothing. What the
+user sees is left to the observer.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ...dsl.diagnostics import fail
 from ..data import permutation
+from ..feeding import EpochFeed, Feeder
 from ..history import History, Row
 from ..schedules import Length, PlateauState, combined
 from ..session import Means, Program, Session, compile_graph, initial_values, requests_for, sizes_of
 from .diagnose import Stretch, breakdown, run, sound
-from ..feeding import EpochFeed, Feeder
 from .interrupts import Interrupts
 from .job import Array, Job, Outcome
 from .observer import EpochDone, Observer, Progress, Started
@@ -202,7 +202,8 @@ class _Run:
         return found
 
     def _in_turns(self, stretch: Stretch) -> NDArray[np.float64]:
-        """Several step graphs, one after another on every batch; what one changes the others get."""
+        """Several step graphs, one after another on every batch; what one changes the others
+        get."""
         table = np.zeros((stretch.steps, len(self.recorded)))
         for index in range(stretch.steps):
             one = stretch.one(index)
@@ -285,9 +286,7 @@ class _Run:
         self, means: Mapping[str, float], scores: Mapping[str, float], rate: float, speed: float
     ) -> None:
         state = self.state
-        self.history.add(
-            Row(state.epoch, state.step, "train", means, rate, state.seconds, speed)
-        )
+        self.history.add(Row(state.epoch, state.step, "train", means, rate, state.seconds, speed))
         if scores:
             self.history.add(Row(state.epoch, state.step, "valid", scores))
 

@@ -1,7 +1,7 @@
 """Where a run stands: what a checkpoint keeps besides the tensors.
 
-In: counters of the loop. Out: JSON values and back. A run that is resumed from them continues bit for
-bit, because the order of examples and all random draws depend on these numbers alone.
+In: counters of the loop. Out: JSON values and back. A run that is resumed from them continues bit
+for bit, because the order of examples and all random draws depend on these numbers alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .watch import Watch
 
 @dataclass
 class State:
-    """`step` counts from the start of the run, `in_epoch` from the start of epoch `epoch` (from 1)."""
+    """`step` counts from the start of the run, `in_epoch` from the start of epoch `epoch` (from
+    1)."""
 
     means: Means
     watch: Watch

@@ -1,7 +1,8 @@
 """A training run on disk: the checkpoint that `--resume` continues, and the finished model.
 
-In: a job, its state and values. Out: `checkpoint.safetensors` (everything), `model.safetensors` (the
-net's parameters and states), or a `Failure` that says why a checkpoint does not belong to the job.
+In: a job, its state and values. Out: `checkpoint.safetensors` (everything), `model.safetensors`
+(the net's parameters and states), or a `Failure` that says why a checkpoint does not belong to the
+job.
 """
 
 from __future__ import annotations
@@ -78,8 +79,11 @@ class Store:
         path = self.checkpoint
         if path is None or not path.exists():
             where = f" in `{self.job.folder}`" if self.job.folder else ""
-            raise fail("E540", f"there is no checkpoint to resume from{where}",
-                       help="train without `--resume`, or name the run's folder with `--out`")  # fmt: skip
+            raise fail(
+                "E540",
+                f"there is no checkpoint to resume from{where}",
+                help="train without `--resume`, or name the run's folder with `--out`",
+            )
         found = load(path)
         wanted = dict(expected)
         if any(name.startswith(_BEST) for name in found.tensors):

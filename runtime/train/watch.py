@@ -1,7 +1,7 @@
 """Watching one number from epoch to epoch: is it the best, and has it stopped improving?
 
-In: what is to be watched and the names that there are. Out: a `Watch`, fed once an epoch. Smaller is
-better for losses and for metrics named as errors; greater is better for the others.
+In: what is to be watched and the names that there are. Out: a `Watch`, fed once an epoch. Smaller
+is better for losses and for metrics named as errors; greater is better for the others.
 """
 
 from __future__ import annotations

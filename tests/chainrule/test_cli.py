@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chainrule.cli import COMMANDS, cli
 from click.testing import CliRunner, Result
+
+from chainrule.cli import COMMANDS, cli
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits.net"
 SMALL = """\
@@ -308,9 +311,7 @@ def test_gradcheck_agrees_with_finite_differences(small: Path) -> None:
     assert result.exit_code == 0 and "all 4 gradients agree" in result.output
 
 
-def test_gradcheck_finds_a_wrong_derivative(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradcheck_finds_a_wrong_derivative(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from chainrule.compiler.op import registry
 
     tanh = type(registry()["tanh"])
@@ -362,3 +363,30 @@ def test_explain_prints_pages_and_lists_codes() -> None:
 def test_completion_prints_a_script(shell: str) -> None:
     result = run("completion", shell)
     assert result.exit_code == 0 and "_CHAINRULE_COMPLETE" in result.output
+
+
+# ---------------------------------------------------------------- compile
+
+
+def test_a_compiled_package_predicts_without_chainrule(trained: tuple[Path, Path]) -> None:
+    path, out = trained
+    result = run("compile", path, "--out", out)
+    assert result.exit_code == 0 and "import line" in result.output, result.output
+    x = np.random.default_rng(1).standard_normal((4, 2)).astype(np.float32)
+    np.savez(out / "c.npz", x=x)
+    assert run("predict", path, out / "c.npz", "-o", out / "c_out.npz", "--out", out).exit_code == 0
+    script = (
+        "import sys, numpy as np\n"
+        "sys.modules['chainrule'] = None\n"  # importing it is an error from here on
+        "import line\n"
+        "np.save('alone.npy', line.predict(x=np.load('c.npz')['x'])['output'])\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=out, check=True, timeout=120)
+    expected = np.load(out / "c_out.npz")["output"]
+    np.testing.assert_array_equal(np.load(out / "alone.npy"), expected)
+
+
+def test_a_net_without_output_cannot_be_compiled(small: Path) -> None:
+    small.write_text(SMALL.replace("  output softmax(p)\n", ""))
+    result = run("compile", small, "--out", small.parent / "o")
+    assert result.exit_code == 2 and "E630" in result.stderr

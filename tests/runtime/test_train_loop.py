@@ -291,9 +291,10 @@ def test_a_breakdown_names_the_first_value_that_is_not_finite_at_its_line() -> N
         train(job(text=text))
     (found,) = caught.value.diagnostics
     assert found.code == "E501" and "step 1 (epoch 1)" in found.message
-    assert found.span is not None and found.span.line == text.split("\n").index(
-        "  loss mse(log(p - p), y)"
-    ) + 1
+    assert (
+        found.span is not None
+        and found.span.line == text.split("\n").index("  loss mse(log(p - p), y)") + 1
+    )
 
 
 def test_a_breakdown_in_the_middle_of_a_stretch_tells_the_step() -> None:
