@@ -51,6 +51,10 @@ class Op:
     parameters: ClassVar[tuple[str, ...]] = ("x",)  # operand names, in order
     options: ClassVar[dict[str, Any]] = {}  # attribute: default (or REQUIRED)
     variadic: ClassVar[bool] = False  # any number of operands (concat)
+    # For the tests of every operation: operands' shapes and attributes that fit together, and
+    # where operands may lie.
+    samples: ClassVar[tuple[tuple[tuple[tuple[int, ...], ...], dict[str, Any]], ...]] = ()
+    domain: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     abstract: ClassVar[bool] = True
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -190,6 +194,14 @@ class Reduction(Op, abstract=True):
 
     family = "reduction"
     kind: ClassVar[str] = ""  # sum, max, min, argmax
+    samples = (
+        (((5,),), {}),
+        (((3, 5),), {"axis": 1}),
+        (((3, 1, 7),), {"axis": (0, 2), "keep": True}),
+        (((3, 5),), {"axis": -2, "keep": True}),
+        (((3,),), {"over": "batch"}),
+        (((3, 5),), {"over": ("batch", 1)}),
+    )
     options: ClassVar[dict[str, Any]] = {"axis": None, "over": None, "keep": False}
     result: ClassVar[str] = ""
 
@@ -310,7 +322,8 @@ def registry() -> dict[str, Op]:
 def apply(name: str, *args: Value | float, **attrs: Any) -> Value:
     """The operation `name` on values and numbers. Raises ShapeError."""
     op = operation(name)
-    dtype = promote("f32", *(a.type.dtype for a in args if isinstance(a, Value) and a.type.is_float))
+    floats = (a.type.dtype for a in args if isinstance(a, Value) and a.type.is_float)
+    dtype = promote("f32", *floats)
     values = tuple(a if isinstance(a, Value) else constant(a, dtype) for a in args)
     return build(op, values, attrs)
 

@@ -273,7 +273,11 @@ class _Reader:
         op = registry().get(word)
         if op is None:
             raise fail("E290", f"`{word}` is not an operation", e.span)
-        attrs = _reduction_attrs(options) if op.family == "reduction" else options
+        attrs = options
+        if op.family == "reduction":
+            attrs = _reduction_attrs(options)
+            if not all(k in range(len(args[0].shape)) for k in attrs["axes"]):
+                raise fail("E290", f"`{word}` folds axes that its operand has not", e.span)
         if word == "transpose" and not attrs:
             attrs = {"perm": (1, 0)}
         try:

@@ -68,6 +68,7 @@ class Div(Elementwise):
     latex = r"\frac{{{x}}}{{{y}}}"
     infix = "/"
     parameters = ("x", "y")
+    domain = (0.3, 2.0)
 
     def operand_dtype(self, types: tuple[Type, ...]) -> str:
         return promote("f32", *(t.dtype for t in types))
@@ -104,6 +105,7 @@ class Pow(Elementwise):
     latex = "{{{x}}}^{{{y}}}"
     infix = "^"
     parameters = ("x", "y")
+    domain = (0.3, 2.0)
 
     def operand_dtype(self, types: tuple[Type, ...]) -> str:
         return promote("f32", *(t.dtype for t in types))

@@ -15,6 +15,11 @@ class Concat(Assemble):
     latex = r"[{x}; {y}]"
     parameters = ("x", "y")
     variadic = True
+    samples = (
+        (((2,), (3,)), {}),
+        (((3, 1), (3, 5), (3, 2)), {"axis": 1}),
+        (((1, 2), (4, 2)), {"axis": -2}),
+    )
     options: ClassVar[dict[str, Any]] = {"axis": 0}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -58,6 +63,10 @@ class Pad(Assemble):
     """x inside a larger `shape` of zeros, beginning at `start`."""
 
     latex = r"\operatorname{{pad}}({x})"
+    samples = (
+        (((2,),), {"start": (1,), "shape": (5,)}),
+        (((2, 3),), {"start": (0, 1), "shape": (2, 7)}),
+    )
     options: ClassVar[dict[str, Any]] = {"start": REQUIRED, "shape": REQUIRED}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

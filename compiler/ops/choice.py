@@ -38,6 +38,10 @@ class Cast(Elementwise):
     """The same numbers in another element type; the gradient is cast back."""
 
     latex = r"{x}"
+    samples = (
+        (((3,),), {"dtype": "f32"}),
+        (((3, 5),), {"dtype": "f64"}),
+    )
     options: ClassVar[dict[str, Any]] = {"dtype": REQUIRED}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -93,6 +97,10 @@ class OneHot(Elementwise):
 
     name = "one_hot"
     latex = r"\operatorname{{onehot}}({x})"
+    samples = (
+        (((),), {"classes": 3}),
+        (((5,),), {"classes": 2}),
+    )
     options: ClassVar[dict[str, Any]] = {"classes": None, "dtype": "f32"}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

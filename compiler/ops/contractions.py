@@ -24,6 +24,18 @@ def with_batch(spec: str, types: tuple[Type, ...]) -> str:
 class Matmul(Contraction):
     """The matrix product; a vector is a column: [u, n] @ [n] is [u], [u] @ [1, n] is [u, n]."""
 
+    samples = (
+        (((3, 5), (5,)), {}),
+        (((3, 5), (5, 7)), {}),
+        (((3,), (1, 5)), {}),
+        (((1, 5), (5,)), {}),
+        (((3,), (1,)), {}),
+        (((1, 1), (1,)), {}),
+        (((2, 3, 5), (5, 7)), {}),
+        (((3, 5), (2, 5, 7)), {}),
+        (((2, 3, 5), (2, 5, 7)), {}),
+        (((2, 3, 5), (5,)), {}),
+    )
     latex = "{x} {y}"
     infix = "@"
 
@@ -82,6 +94,10 @@ def _shown(x: tuple[int, ...], y: tuple[int, ...]) -> str:
 class Outer(Contraction):
     """Every product of an element of x and an element of y: x yᵀ of two vectors."""
 
+    samples = (
+        (((3,), (5,)), {}),
+        (((1,), (7,)), {}),
+    )
     latex = "{x} {y}^{{T}}"
 
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
@@ -100,6 +116,12 @@ class Einsum(Contraction):
     """Products summed over the letters that are not in the result: `"ij,j->i"`, `b` the batch."""
 
     latex = r"\operatorname{{einsum}}_{{{spec}}}({x}, {y})"
+    samples = (
+        (((3, 5), (5,)), {"spec": "ij,j->i"}),
+        (((3, 5), (7, 5)), {"spec": "ij,kj->ki"}),
+        (((3, 5), (5, 3)), {"spec": "ij,ji->"}),
+        (((3, 5), (2,)), {"spec": "ij,k->jk"}),
+    )
     options: ClassVar[dict[str, Any]] = {"spec": REQUIRED}
 
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:

@@ -19,6 +19,10 @@ class Draw(Elementwise, abstract=True):
     """Elementwise without operands: element i of example e comes from the counter e·size + i."""
 
     parameters = ()
+    samples = (
+        ((), {"shape": (3, 5)}),
+        ((), {"shape": (7,), "batched": True, "stream": 3}),
+    )
     options: ClassVar[dict[str, Any]] = {
         "shape": REQUIRED,
         "stream": 0,
@@ -69,6 +73,10 @@ class Orthogonal(Op):
     family = "draw"
     latex = r"\mathcal{{O}}"
     parameters = ()
+    samples = (
+        ((), {"shape": (3, 5)}),
+        ((), {"shape": (5, 3)}),
+    )
     options: ClassVar[dict[str, Any]] = {"shape": REQUIRED, "stream": 0, "dtype": "f32"}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

@@ -50,6 +50,7 @@ class Log(Transcendental):
     """The natural logarithm of x > 0."""
 
     latex = r"\log({x})"
+    domain = (0.2, 3.0)
 
     def reference(self, *x: Array) -> Array:
         return np.log(x[0])
@@ -62,6 +63,7 @@ class Log1p(Transcendental):
     """log(1 + x), accurate for small x."""
 
     latex = r"\log(1 + {x})"
+    domain = (-0.5, 3.0)
 
     def reference(self, *x: Array) -> Array:
         return np.log1p(x[0])
@@ -90,6 +92,7 @@ class Sqrt(Transcendental):
     """The square root of x ≥ 0."""
 
     latex = r"\sqrt{{{x}}}"
+    domain = (0.2, 3.0)
 
     def reference(self, *x: Array) -> Array:
         return np.sqrt(x[0])

@@ -31,6 +31,11 @@ class Reshape(View):
     """The same elements, in the same order, under another shape; one size may be −1."""
 
     latex = r"\operatorname{{reshape}}({x})"
+    samples = (
+        (((2, 3),), {"shape": (3, 2)}),
+        (((7,),), {"shape": (1, 7)}),
+        (((3, 5),), {"shape": (-1,)}),
+    )
     options: ClassVar[dict[str, Any]] = {"shape": REQUIRED}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -61,6 +66,11 @@ class Transpose(View):
     """The axes in another order (`perm`); reversed unless told otherwise."""
 
     latex = "{x}^{{T}}"
+    samples = (
+        (((2, 3),), {}),
+        (((2, 3, 5),), {"perm": (1, 2, 0)}),
+        (((1, 7),), {}),
+    )
     options: ClassVar[dict[str, Any]] = {"perm": None}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -90,6 +100,10 @@ class Slice(View):
     """The part of x that begins at `start` and has `size` elements along each axis."""
 
     latex = r"{x}_{{[{start}]}}"
+    samples = (
+        (((5,),), {"start": (1,), "size": (3,)}),
+        (((3, 5),), {"start": (2, 0), "size": (1, 5)}),
+    )
     options: ClassVar[dict[str, Any]] = {"start": REQUIRED, "size": REQUIRED}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
@@ -120,6 +134,12 @@ class Broadcast(View):
     """x repeated along new axes and axes of size 1; with `batch`, once for every example."""
 
     latex = "{x}"
+    samples = (
+        (((3, 1),), {"shape": (3, 5)}),
+        (((5,),), {"shape": (2, 3, 5)}),
+        (((),), {"shape": (3,)}),
+        (((3,),), {"shape": (3,), "batch": True}),
+    )
     options: ClassVar[dict[str, Any]] = {"shape": REQUIRED, "batch": False}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

@@ -45,13 +45,13 @@ def cancel(v: Value, table: Table) -> Value | None:
 
 @law(
     "a quotient that is already known",
-    "mul",
+    "mul div",
     "(a / s)·b = a·(b / s), where b / s is already computed",
     first_samples([apply("exp", _a / _c) + (_b / _c) * _a]),
 )
 def known_quotient(v: Value, table: Table) -> Value | None:
     if not any(a.op.name in ("div", "mul", "neg") for a in v.args):
-        return None
+        return None  # a product or quotient of just two
     m, above, below = factors(v)
     taken = [t for t in inside(v) if t.op.name == "div"] if below else []
     for s in below:

@@ -30,4 +30,10 @@ RULES = (
         a - y,
         "a·(1 − y) − y·(1 − a) = a − y: what is left of ((1 − y)/(1 − a) − y/a)·a·(1 − a)",
     ),
+    equation(
+        "binary cross-entropy of a probability, with the sign turned",
+        (a * ((y - 1) / (1 - a)) + y) * (1 - a),
+        y - a,
+        "a·(y − 1) + y·(1 − a) = y − a",
+    ),
 )
