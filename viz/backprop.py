@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..compiler.autodiff import gradient
 from ..compiler.graph import Output
@@ -55,20 +56,24 @@ class Backprop:
     slots: dict[Value, Value] = field(default_factory=dict)  # kept step: leaf for its δ
     users: dict[Value, list[Value]] = field(default_factory=dict)
     aliases: dict[Term, Term] = field(default_factory=dict)  # softmax(Z₂) is A₂
+    known: dict[Value, Term] = field(default_factory=dict)  # terms of stand-ins, δs and g′s
 
     def expand(self, derivative: Derivative) -> Value:
         """The derivative over the net's own leaves, every stand-in and δ written out."""
-        whole: dict[Value, Value] = {s: v for v, s in self.equations.stand_in.items()}
+        return rebuilt(derivative.value, self._written_out.get)[derivative.value]
+
+    @cached_property
+    def _written_out(self) -> dict[Value, Value]:
+        """What each stand-in, g′ and δ is in the net itself."""
+        whole = {s: v for v, s in self.equations.stand_in.items()}
         for v, prime in self.primes.items():
             formula = self.prime(v)
-            whole[prime] = rebuilt(formula, whole)[formula]
-        for (
-            v,
-            delta,
-        ) in self.deltas.items():  # from the loss backwards: each needs only earlier ones
+            whole[prime] = rebuilt(formula, whole.get)[formula]
+        # From the loss backwards: each δ needs only those before it.
+        for v, delta in self.deltas.items():
             if v in self.slots:
-                whole[self.slots[v]] = rebuilt(delta.value, whole)[delta.value]
-        return rebuilt(derivative.value, whole)[derivative.value]
+                whole[self.slots[v]] = rebuilt(delta.value, whole.get)[delta.value]
+        return whole
 
     def prime(self, v: Value) -> Value:
         """g′(z) of an elementwise step, over stand-ins."""
@@ -94,21 +99,21 @@ class Backprop:
 
     def whole(self, between: Iterable[Value]) -> Value:
         """The loss over stand-ins, with the steps `between` and the labels' one-hot written out."""
-        labels = [v for v in self.equations.steps if v.op.name == "one_hot"]
-        return self.equations.body(self.loss, [*between, *labels])[self.loss]
+        return self.equations.body(self.loss, [*between, *self.equations.labels])[self.loss]
 
-    def known(self) -> dict[Value, Term]:
-        """Terms for stand-ins, δs and g′s."""
-        found = {s: self.names[v] for v, s in self.equations.stand_in.items()}
-        top = self.names[self.loss]
-        for v, prime in self.primes.items():
-            (z,) = self.equations.steps[v].operands
-            found[prime] = t.prime(function_name(self.equations, v), self.names[z])
-        for v, slot in self.slots.items():
-            closed = self.deltas[v].closed if v in self.deltas else None
-            short = closed is not None and closed.size <= SHORT and not t.hidden(closed)
-            found[slot] = closed if short and closed else t.partial(top, self.names[v])
-        return found
+    def name_prime(self, v: Value) -> None:
+        """Give g′ of an activation step a leaf and a term."""
+        (z,) = self.equations.steps[v].operands
+        self.primes[v] = make_leaf("input", f"g{len(self.primes)}", z.type)
+        self.known[self.primes[v]] = t.prime(function_name(self.equations, v), self.names[z])
+
+    def name_delta(self, v: Value) -> None:
+        """Give the δ of a kept step a leaf and a term: its closed form if that is short."""
+        self.slots[v] = make_leaf("input", f"d{len(self.slots)}", v.type)
+        closed = self.deltas[v].closed
+        short = closed.size <= SHORT and not t.hidden(closed)
+        partial = t.partial(self.names[self.loss], self.names[v])
+        self.known[self.slots[v]] = closed if short else partial
 
 
 def backprop(
@@ -133,6 +138,7 @@ def backprop(
         for v in equations.steps
         if v is not loss.value
     }
+    b.known = {s: names[v] for v, s in equations.stand_in.items()}
     relevant = _relevant(equations, loss.value, set(chosen))
     b.users = {
         v: [w for w in used if w in relevant or w is loss.value]
@@ -146,9 +152,9 @@ def backprop(
     raw: dict[Value, Value] = {}
     for v in reversed(order):
         raw[v] = _delta(b, v, raw)
-        if v in b.kept:
-            b.slots[v] = make_leaf("input", f"d{len(b.slots)}", v.type)
         b.deltas[v] = _shortest(b, v, raw[v])
+        if v in b.kept:
+            b.name_delta(v)
     for p in chosen:
         if any(w in relevant for w in b.users.get(p, ())):
             b.params[p] = _derivative(b, p, _parameter(b, p, raw))
@@ -191,7 +197,7 @@ def _sent_back(b: Backprop, v: Value, w: Value, raw: dict[Value, Value]) -> Valu
         return gradient(body, [x])[0]
     if b.equations.steps[w].kind == "elementwise":
         if w not in b.primes:
-            b.primes[w] = make_leaf("input", f"g{len(b.primes)}", v.type)
+            b.name_prime(w)
         return g * b.primes[w]
     return gradient(body, [x], seed=g)[0]
 
@@ -231,7 +237,11 @@ def _derivative(
     """Simplify, and write both forms."""
     (value,), later = simplified([raw])
     changes = (*first, *later)
-    known, aliases = b.known(), b.aliases
+    known, aliases = b.known, dict(b.aliases)
+    for c in first:  # a step in its stable form keeps its name
+        written = formulas([c.before, c.after], known, b.batch, b.aliases)
+        if written[c.before] in b.aliases.values():
+            aliases[written[c.after]] = written[c.before]
     unreduced = unreduced or formulas([raw], known, b.batch, aliases)[raw]
     closed = formulas([value], known, b.batch, aliases)[value]
     return Derivative(of, raw, value, unreduced, changes, closed)

@@ -51,6 +51,7 @@ class _Picture:
     forward: dict[Value, str] = field(default_factory=dict)  # nodes of the forward pass
     mirror: dict[Value, str] = field(default_factory=dict)  # nodes of ∂L/∂v
     stands_for: dict[Value, Value] = field(default_factory=dict)  # folded step: the one drawn
+    last_copy: dict[Value, Value] = field(default_factory=dict)  # drawn: the last it stands for
     generic: dict[Value, dict[str, str]] = field(default_factory=dict)  # drawn step: names with ℓ
     notes: dict[Value, str] = field(default_factory=dict)
 
@@ -58,6 +59,7 @@ class _Picture:
         self.eq = self.b.equations
         self._fold()
         self.steps = [v for v in self.eq.steps if v not in self.stands_for]
+        self.owners = {p: v for v in reversed(self.steps) for p in self.eq.steps[v].params}
         self.needed = self._needed()
         self.columns = [v for v in self.steps if v in self.b.deltas or v is self.b.loss]
 
@@ -95,7 +97,9 @@ class _Picture:
                 sign = {-1: "ℓ−1", 0: "ℓ", 1: "ℓ+1"}[shift]
                 new.update({f"{c}_{first + shift}": f"{c}_{sign}" for c in "zahgqWb"})
             for k, box in enumerate(f.dropped):
-                self.stands_for[box.result] = f.boxes[k % len(f.boxes)].result
+                drawn = f.boxes[k % len(f.boxes)].result
+                self.stands_for[box.result] = drawn
+                self.last_copy[drawn] = box.result
             for box in f.boxes:
                 self.generic[box.result] = new
                 self.generic.update(dict.fromkeys(box.params, new))
@@ -114,7 +118,7 @@ class _Picture:
     def _needed(self) -> set[Value]:
         """Values that stand in the formula of a gradient."""
         of_name = {name: v for v, name in self.b.names.terms.items()}
-        known = self.b.known()
+        known = self.b.known
         stack = [d.closed for d in (*self.b.deltas.values(), *self.b.params.values())]
         for v in self.b.primes:
             stack.append(formulas([f := self.b.prime(v)], known, False, self.b.aliases)[f])
@@ -147,7 +151,7 @@ class _Picture:
         if step.kind == "elementwise" and function_name(self.eq, v) != "g":
             right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
         note = [(self.notes[v], "faint")] if v in self.notes else []
-        rows = [*_broken(self._shown(right, v)), *note]
+        rows: list[str | tuple[str, str]] = [*_broken(self._shown(right, v)), *note]
         label = lines(self._shown(self.b.names[v], v), *rows, faint=self.dot.theme.faint)
         self._node(v, "loss" if v is self.b.loss else "block", label)
         for p in step.params:
@@ -184,9 +188,9 @@ class _Picture:
                 column.append(self.mirror[p])
         self.dot.rank(*column)
 
-    def _owner(self, p: Value) -> Value:
+    def _owner(self, p: Value) -> Value | None:
         """The first equation that uses a parameter: it stands with that one."""
-        return next(v for v in self.steps if p in self.eq.steps[v].operands)
+        return self.owners.get(p)
 
     def _forward_edges(self) -> None:
         drawn = set()
@@ -212,7 +216,7 @@ class _Picture:
         users = [w for w in self.b.users[u] if w in self.b.deltas or w is self.b.loss]
         if u in self.b.params:
             return
-        last = max((x for x, y in self.stands_for.items() if y is u), key=self._place, default=u)
+        last = self.last_copy.get(u, u)
         if last is not u:
             users = [*self.b.users[last]] if users and users[0] in self.stands_for else users
         users = list(dict.fromkeys(self._drawn(w) for w in users if self._drawn(w) in self.mirror))
@@ -227,9 +231,6 @@ class _Picture:
             if self._owner(p) is not u and p in self.mirror:
                 self.dot.edge(self.mirror[u], self.mirror[p], color=self.dot.theme.gradient,
                               constraint=False)  # fmt: skip
-
-    def _place(self, v: Value) -> int:
-        return list(self.eq.steps).index(v)
 
     def _back(self, left: str, right: str, w: Value | None) -> None:
         """A red edge from right to left, laid out as one from left to right."""

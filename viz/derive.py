@@ -234,7 +234,7 @@ def _paths(b: Backprop, v: Value) -> list[list[Value]] | None:
 
 def _rewrites(b: Backprop, changes: Iterable[Change]) -> Iterable[Rewrite]:
     """The changes a reader can see, each once."""
-    known = b.known()
+    known = b.known
     seen: set[tuple[str, str, str]] = set()
     for c in changes:
         if c.rule in TIDYING:
@@ -264,10 +264,16 @@ def difference(b: Backprop, graph: Graph, loss: Output, evaluate: Evaluate) -> f
     for p, derivative in b.params.items():
         outputs.append(Output("gradient", f"closed {p.attrs['name']}", b.expand(derivative)))
     numbers = evaluate(graph.with_outputs(outputs))
+    called = [str(p.attrs["name"]) for p in b.params]
+    greatest = max((_size(numbers[f"compiler {n}"]) for n in called), default=0.0)
     worst = 0.0
-    for p in b.params:
-        name = str(p.attrs["name"])
+    for name in called:
         ours, theirs = numbers[f"closed {name}"], numbers[f"compiler {name}"]
-        scale = float(np.max(np.abs(theirs), initial=0.0)) or 1.0
-        worst = max(worst, float(np.max(np.abs(ours - theirs), initial=0.0)) / scale)
+        # A gradient that is 0 (a bias before batch normalisation) is compared with the others.
+        scale = max(_size(theirs), 1e-6 * greatest) or 1.0
+        worst = max(worst, _size(ours - theirs) / scale)
     return worst
+
+
+def _size(numbers: NDArray[Any]) -> float:
+    return float(np.max(np.abs(numbers), initial=0.0))

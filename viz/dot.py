@@ -104,8 +104,8 @@ class Dot:
             "labelloc": "t",
             "label": title,
             "pad": 0.25,
-            "nodesep": 0.25,
-            "ranksep": 0.4,
+            "nodesep": 0.2,
+            "ranksep": 0.3,
             **more,
         }
         self._nodes: list[tuple[str, dict[str, Attribute]]] = []
@@ -184,11 +184,20 @@ class Dot:
 
     def text(self) -> str:
         """The DOT text."""
-        base = {"fontname": FONT, "fontsize": FONT_SIZE, "fontcolor": self.theme.ink}
-        arrow = {**base, "fontsize": SMALL, "color": self.theme.ink, "arrowsize": 0.8}
+        base: dict[str, Attribute] = {
+            "fontname": FONT,
+            "fontsize": FONT_SIZE,
+            "fontcolor": self.theme.ink,
+        }
+        arrow: dict[str, Attribute] = {
+            **base,
+            "fontsize": SMALL,
+            "color": self.theme.ink,
+            "arrowsize": 0.8,
+        }
         out = ["digraph chainrule {"]
         out.append(f"  graph [{_attributes(self._graph)}];")
-        out.append(f"  node [{_attributes({**base, 'margin': '0.08,0.04'})}];")
+        out.append(f"  node [{_attributes({**base, 'margin': '0.06,0.03'})}];")
         out.append(f"  edge [{_attributes(arrow)}];")
         out += [f"  {id} [{_attributes(given)}];" for id, given in self._nodes]
         for cluster in self._clusters:

@@ -9,8 +9,9 @@ uses and its body cut free from the rest. Names themselves are chosen in `names`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..compiler.graph import Graph, Output, topological
 from ..compiler.graph import leaf as make_leaf
@@ -55,7 +56,17 @@ class Equations:
         Anchors in `through` keep their own equation inside; all others are cut.
         """
         whole = {v, *through}
-        return rebuilt(v, {a: s for a, s in self.stand_in.items() if a not in whole})
+        return rebuilt(v, lambda a: None if a in whole else self.stand_in.get(a))
+
+    @cached_property
+    def labels(self) -> list[Value]:
+        """Labels as one-hot vectors."""
+        return [v for v in self.steps if v.op.name == "one_hot"]
+
+    @cached_property
+    def learning(self) -> set[str]:
+        """Instances that have parameters of their own."""
+        return {v.origin.instance for v in self.stand_in if v.op.name == "param"}
 
     def users(self) -> dict[Value, list[Value]]:
         """The steps that use each anchor."""
@@ -119,14 +130,18 @@ def _is_shift(v: Value) -> bool:
     return v.origin.block in ("softmax", "log_softmax")
 
 
-def rebuilt(v: Value, new: dict[Value, Value]) -> dict[Value, Value]:
-    """`v` with the values in `new` exchanged: what each value on the way became."""
-    done = dict(new)
+def rebuilt(v: Value, exchange: Callable[[Value], Value | None]) -> dict[Value, Value]:
+    """`v` with values exchanged, where `exchange` gives one: what each on the way became."""
+    done: dict[Value, Value] = {}
     stack = [v]
     while stack:
         x = stack[-1]
         if x in done:
             stack.pop()
+            continue
+        new = exchange(x)
+        if new is not None:
+            done[x] = new
             continue
         missing = [a for a in x.args if a not in done]
         if missing:

@@ -9,7 +9,9 @@ written Δ Aᵀ; else sums over the batch are written Σᵢ. Choosing the names 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 from ..compiler.value import Value
 from . import terms as t
@@ -39,7 +41,7 @@ def formulas(
     known: Mapping[Value, Term] | None = None,
     batch: bool = False,
     aliases: Mapping[Term, Term] | None = None,
-) -> dict[Value, Term]:
+) -> Mapping[Value, Term]:
     """A term for each root and everything below it, stopping at the known values.
 
     `aliases` are terms that have a shorter one: A₂ for softmax(Z₂).
@@ -61,12 +63,13 @@ class _Reader:
     def __init__(
         self, known: Mapping[Value, Term], batch: bool, aliases: Mapping[Term, Term]
     ) -> None:
-        self.terms: dict[Value, Term] = dict(known)
+        # What is known is not copied: a derivation asks for thousands of small formulas.
+        self.terms: ChainMap[Value, Term] = ChainMap({}, cast(dict[Value, Term], known))
         self.given = known
         self.batch = batch
         self.aliases = aliases
 
-    def read(self, roots: Iterable[Value]) -> dict[Value, Term]:
+    def read(self, roots: Iterable[Value]) -> Mapping[Value, Term]:
         stack = [*roots]
         while stack:
             v = stack[-1]
@@ -211,7 +214,7 @@ def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
 def _div(r: _Reader, v: Value, args: list[Term]) -> Term:
     if number_of(v.args[1]) == 1:
         return args[0]
-    return _over(*args, v.args[1])
+    return _over(args[0], args[1], v.args[1])
 
 
 def _over(above: Term, below: Term, divisor: Value) -> Term:

@@ -66,7 +66,7 @@ class _Elements:
             self.names[stand_in] = _small(self.b.names[v])
             self.own[stand_in] = self.letters.get(v, "")
         self.named = {self.b.names[v]: s for v, s in self.b.equations.stand_in.items()}
-        self.known = self.b.known()
+        self.known = self.b.known
         self.slots = {slot: v for v, slot in self.b.slots.items()}
         self.primes = {leaf: v for v, leaf in self.b.primes.items()}
         kept = [v for v in self.b.deltas if v in self.b.kept]

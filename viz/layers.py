@@ -82,10 +82,14 @@ class _Picture:
             return
         if self._is_plain() and height > HIGH:
             self.direction, self.snake, self.fits = "TB", True, True
-            self.rows = max(2, round((width / SLIDE[0]) ** 0.5))
+            self.rows = min(range(2, 9), key=lambda n: self._scale(width / n, 1.2 + 2.1 * n))
             return
         self.fits = height <= HIGH
-        self.direction = "TB" if height / SLIDE[1] < width / SLIDE[0] else "LR"
+        self.direction = "TB" if self._scale(0, height) < self._scale(width, 0) else "LR"
+
+    def _scale(self, width: float, height: float) -> float:
+        """How much larger than a slide that is."""
+        return max(width / SLIDE[0], height / SLIDE[1])
 
     def _width(self, b: Box) -> float:
         """Inches that a box and the edge behind it take, estimated."""

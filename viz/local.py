@@ -57,7 +57,7 @@ def _gradient(b: Backprop, w: Value, u: Value) -> Term:
     """∂L/∂u where the loss is a scalar function of u."""
     stand_in = b.equations.stand_in[u]
     (value,), _ = simplified([gradient(b.equations.body(w)[w], [stand_in])[0]])
-    return formulas([value], b.known(), b.batch, b.aliases)[value]
+    return formulas([value], b.known, b.batch, b.aliases)[value]
 
 
 def _sent_back(b: Backprop, w: Value, u: Value) -> Term:
@@ -65,7 +65,7 @@ def _sent_back(b: Backprop, w: Value, u: Value) -> Term:
     delta = make_leaf("input", "delta", w.type)
     body = b.equations.body(w)[w]
     (value,), _ = simplified([gradient(body, [b.equations.stand_in[u]], seed=delta)[0]])
-    known = {**b.known(), delta: DELTA}
+    known = {**b.known, delta: DELTA}
     found = formulas([value], known, False, b.aliases)[value]
     return found.parts[0] if found.kind == "total" and found.text == "i" else found
 
@@ -97,6 +97,5 @@ def _definition(b: Backprop, w: Value) -> Iterator[Local]:
     if z not in b.deltas:
         return
     prime = b.prime(w)
-    known = {v: name for v, name in b.known().items() if v not in b.primes.values()}
-    right = formulas([prime], known, b.batch, b.aliases)[prime]
+    right = formulas([prime], b.known, b.batch, b.aliases)[prime]
     yield t.prime(function_name(b.equations, w), b.names[z]), right, ""

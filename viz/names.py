@@ -82,7 +82,9 @@ def _textbook_names(equations: Equations, layers: list[Value], batch: bool) -> d
         shown = letter if batch or letter in "Wb" else letter.lower()
         return f"{shown}_{number}" if numbered else shown
 
-    for number, v in enumerate(layers, start=1):
+    numbers = {v: number for number, v in enumerate(layers, start=1)}
+    taken: set[str] = set()
+    for v, number in numbers.items():
         found[v] = layer_name("Z", number)
         for p in equations.steps[v].params:
             found[p] = layer_name("W" if len(p.shape) == 2 else "b", number)
@@ -90,13 +92,13 @@ def _textbook_names(equations: Equations, layers: list[Value], batch: bool) -> d
         if v in found or step.kind == "loss" or len(step.operands) != 1:
             continue
         behind = _source(equations, v)
-        if behind in layers and v.shape == behind.shape and v.type.is_float:
-            taken = list(found.values())
-            number = layers.index(behind) + 1
+        if behind in numbers and v.shape == behind.shape and v.type.is_float:
+            number = numbers[behind]
             free = (n for n in ("A", "H", "G", "Q") if layer_name(n, number) not in taken)
             letter = next(free, None)
             if letter:
                 found[v] = layer_name(letter, number)
+                taken.add(found[v])
     _name_data(equations, layers, found, batch)
     return {**_own_names(equations, found), **{v: t.symbol(n) for v, n in found.items()}}
 
@@ -166,7 +168,4 @@ def function_name(equations: Equations, v: Value) -> str:
     if right.kind == "call" and right.text not in ("max", "min"):
         return right.text
     o = v.origin
-    learns = any(
-        p.origin.instance == o.instance for p in equations.stand_in if p.op.name == "param"
-    )
-    return o.block if o.instance and not learns else "g"
+    return o.block if o.instance and o.instance not in equations.learning else "g"

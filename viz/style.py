@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..dsl.diagnostics import did_you_mean, fail
 
 FONT = "DejaVu Sans,Verdana,Helvetica,sans-serif"
-FONT_SIZE = 14.0
-SMALL = 12.0
+FONT_SIZE = 15.0
+SMALL = 13.5
 SLIDE = (13.33, 7.5)  # inches: a 16:9 slide
 SMALLEST = 9.0  # points: no text may be smaller once the picture fits a slide
 
