@@ -9,7 +9,7 @@ lacks.
 from __future__ import annotations
 
 from .graph import Graph
-from .op import apply
+from .op import Contraction, apply
 from .value import Value, origin
 
 
@@ -23,8 +23,8 @@ def contract(graph: Graph) -> Graph:
 
 
 def _contracted(v: Value) -> Value:
-    if v.op.family == "contraction":
-        return _einsum(v)
+    if isinstance(v.op, Contraction):
+        return _einsum(v, v.op.spec(tuple(a.type for a in v.args), v.attrs))
     if v.op.name == "sum" and v.args[0].op.name == "einsum":
         return _summed(v) or v
     if v.op.name == "transpose" and v.args[0].op.name == "einsum":
@@ -32,8 +32,7 @@ def _contracted(v: Value) -> Value:
     return v
 
 
-def _einsum(v: Value) -> Value:
-    spec = v.op.spec(tuple(a.type for a in v.args), v.attrs)
+def _einsum(v: Value, spec: str) -> Value:
     operands, result = spec.split("->")
     letters = operands.split(",")
     with origin(v.origin):

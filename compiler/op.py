@@ -184,7 +184,7 @@ class Assemble(Op, abstract=True):
         lead = (batch,) if y.type.batched else ()
         result = np.zeros(lead + y.shape, y.type.numpy)
         for start, a, x in zip(self.pieces(y), args, y.args, strict=True):
-            where = tuple(slice(s, s + n) for s, n in zip(start, x.shape, strict=True))
+            where: Any = tuple(slice(s, s + n) for s, n in zip(start, x.shape, strict=True))
             result[(..., *where)] = a
         return result
 
@@ -256,8 +256,7 @@ class Contraction(Op, abstract=True):
     parameters = ("x", "y")
 
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
-        """Einsum string over per-example axes; `b` leads where an operand or the result is batched.
-        """
+        """Einsum string over per-example axes; `b` leads where an operand or the result is batched."""
         raise TypeError(f"{self.name} has no spec")
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

@@ -51,9 +51,9 @@ def uniform(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: in
     """In [0, 1): 24 random bits in f32, 53 in f64."""
     first, second = words(shape, stream, seed, step)
     if dtype == "f32":
-        return _bits24(first).astype(np.float32)
+        return np.asarray(_bits24(first), np.float32)
     high, low = first >> np.uint32(5), second >> np.uint32(6)
-    return (high * 67108864.0 + low) / 9007199254740992.0
+    return np.asarray((high * 67108864.0 + low) / 9007199254740992.0)
 
 
 def normal(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int) -> NDArray[Any]:
@@ -63,7 +63,7 @@ def normal(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int
     """
     first, second = words(shape, stream, seed, step)
     u1, u2 = 1 - _bits24(first), _bits24(second)
-    return (np.sqrt(-2 * np.log(u1)) * np.cos(2 * pi * u2)).astype(DTYPES[dtype])
+    return np.asarray(np.sqrt(-2 * np.log(u1)) * np.cos(2 * pi * u2), DTYPES[dtype])
 
 
 def orthogonal(
@@ -80,4 +80,4 @@ def orthogonal(
 
 
 def _bits24(word: Words) -> NDArray[np.float64]:
-    return (word >> np.uint32(8)) * 2.0**-24
+    return (word >> np.uint32(8)).astype(np.float64) * 2.0**-24

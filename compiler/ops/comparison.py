@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ..op import Array, Elementwise
@@ -13,7 +15,7 @@ from ..value import Value
 class Comparison(Elementwise, abstract=True):
     """True or false for each pair of elements."""
 
-    parameters = ("x", "y")
+    parameters: ClassVar[tuple[str, ...]] = ("x", "y")
     result = "bool"
 
     def scalar(self, *x: Scalar) -> Scalar:

@@ -102,7 +102,7 @@ class Argmax(Reduction):
         rest = [k for k in range(x.ndim) if k not in axes]
         flat = x.transpose(*rest, *axes).reshape([x.shape[k] for k in rest] + [-1])
         lead = x.shape[:1] if shift else ()
-        return np.argmax(flat, axis=-1).reshape(lead + y.shape).astype(np.int32)
+        return np.asarray(np.argmax(flat, axis=-1), np.int32).reshape(lead + y.shape)
 
     def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
         return (None,)

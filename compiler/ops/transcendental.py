@@ -121,7 +121,7 @@ class Sigmoid(Transcendental):
     def reference(self, *x: Array) -> Array:
         # e^−|x| never overflows; σ(x) = 1/(1 + e⁻ˣ) = eˣ/(1 + eˣ).
         small = np.exp(-np.abs(x[0]))
-        return np.where(x[0] >= 0, 1, small) / (1 + small)
+        return np.asarray(np.where(x[0] >= 0, 1, small) / (1 + small))
 
     def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
         return (g * y * (1 - y),)
@@ -141,7 +141,7 @@ class Erf(Transcendental):
 
 
 def _erf(x: Array) -> Array:
-    return np.vectorize(erf, otypes=[np.float64])(x)
+    return np.asarray(np.vectorize(erf, otypes=[np.float64])(x))
 
 
 class Sin(Transcendental):

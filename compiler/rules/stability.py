@@ -10,15 +10,21 @@ from ..value import Value
 x, y = variables("x y")
 
 
-def _f(name: str, v: Value) -> Value:
-    return apply(name, v)
-
-
 def _log1pexp(v: Value) -> Value:
     return apply("log1pexp", v)
 
 
-_exp, _log, _sigmoid = (lambda v, n=n: apply(n, v) for n in ("exp", "log", "sigmoid"))
+def _exp(v: Value) -> Value:
+    return apply("exp", v)
+
+
+def _log(v: Value) -> Value:
+    return apply("log", v)
+
+
+def _sigmoid(v: Value) -> Value:
+    return apply("sigmoid", v)
+
 
 RULES = (
     equation(
@@ -52,14 +58,14 @@ RULES = (
     ),
     equation(
         "softplus by log1p",
-        _f("log1p", _exp(x)),
+        apply("log1p", _exp(x)),
         _log1pexp(x),
         "log(1 + eˣ) is computed without overflow",
         stage="stabilise",
     ),
     equation(
         "softplus in two parts",
-        apply("maximum", x, 0) + _log1pexp(-_f("abs", x)),
+        apply("maximum", x, 0) + _log1pexp(-apply("abs", x)),
         _log1pexp(x),
         "max(x, 0) + log(1 + e^−|x|) = log(1 + eˣ), whose derivative is σ(x) also at 0",
         stage="stabilise",
@@ -81,7 +87,7 @@ RULES = (
     equation(
         "hyperbolic tangent",
         (_exp(x) - _exp(-x)) / (_exp(x) + _exp(-x)),
-        _f("tanh", x),
+        apply("tanh", x),
         "(eˣ − e⁻ˣ)/(eˣ + e⁻ˣ) = tanh x",
         stage="stabilise",
     ),

@@ -47,8 +47,8 @@ def test_both_element_types_draw_the_same_normal_numbers() -> None:
 
 def test_seed_stream_step_and_element_each_change_the_number() -> None:
     first = random.uniform((4,), 1, "f64", 5, 1)
-    others = [random.uniform((4,), *a) for a in ((2, "f64", 5, 1), (1, "f64", 6, 1),
-                                                 (1, "f64", 5, 2), (1, "f64", 5 + 2**40, 1))]  # fmt: skip
+    changed = ((2, "f64", 5, 1), (1, "f64", 6, 1), (1, "f64", 5, 2), (1, "f64", 5 + 2**40, 1))
+    others = [random.uniform((4,), *c) for c in changed]
     numbers = np.concatenate([first, *others])
     assert len(np.unique(numbers)) == numbers.size
 
