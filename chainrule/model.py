@@ -255,24 +255,33 @@ class Model:
         """Confusion matrix, precision, recall and top-k of a classifier; R² and errors of a
         regression; None where outputs and targets cannot be told apart."""
         feeder = self._feeder(data, part)
-        graph = self.evaluation
-        outputs = {o.name: o.value.type for o in graph.of_kind("output") if o.value.type.batched}
         for target in self.session.targets:
-            type = graph.leaves[target].value.type
-            fitting = [n for n, t in outputs.items() if _answers(t.size, type.size, type.classes)]
-            if not fitting:
+            type = self.evaluation.leaves[target].value.type
+            output = self._answer(target)
+            if output is None:
                 continue
             arrays = feeder.arrays
-            found = self.session.predict(arrays)[fitting[0]]
-            request = feeder.requests[target]
-            field = feeder.part.columns[request.field].field
-            if type.classes is not None:
-                return metrics.class_report(found, arrays[target], type.classes, field.labels, TOP)
-            if field.classes is not None and type.size > 1:  # one-hot
-                labels = metrics.classes_of(arrays[target])
-                return metrics.class_report(found, labels, type.size, field.labels, TOP)
-            return metrics.regression_report(found, arrays[target])
+            found, truth = self.session.predict(arrays)[output], arrays[target]
+            field = feeder.part.columns[feeder.requests[target].field].field
+            classes = type.classes or field.classes
+            if classes is None or type.size not in (1, classes):
+                return metrics.regression_report(found, truth)
+            labels = truth if type.classes else metrics.classes_of(truth)
+            return metrics.class_report(found, labels, classes, field.labels, TOP)
         return None
+
+    def _answer(self, target: str) -> str | None:
+        """The output that predicts a target: of a fitting size, and best one that the loss uses."""
+        type = self.evaluation.leaves[target].value.type
+        fitting = [
+            o
+            for o in self.evaluation.of_kind("output")
+            if o.value.type.batched and _answers(o.value.type.size, type.size, type.classes)
+        ]
+        losses = self.evaluation.with_outputs(self.evaluation.of_kind("loss"))
+        used = set(losses.nodes)
+        ranked = sorted(fitting, key=lambda o: o.value not in used)
+        return ranked[0].name if ranked else None
 
     def predict(self, inputs: Any, *, batch: int = 512) -> Any:
         """The outputs for some examples, in the units of the data.
