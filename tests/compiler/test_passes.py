@@ -289,6 +289,20 @@ def test_no_transposition_and_no_product_of_another_kind_is_left() -> None:
     assert specs == ["bi,bj->ij", "bi,bj->ij", "ij,bj->bi", "ji,bj->bi", "ji,bj->bi"]
 
 
+def test_only_an_index_of_both_operands_is_contracted() -> None:
+    x = leaf("input", "x", Type((3,), "f64", True))
+    w = leaf("state", "w", Type((5, 3), "f64"))
+    low = lower(_graph(apply("sum", w @ x, over="batch"), x, w))
+    assert [v.op.name for v in low.nodes][-2:] == ["einsum", "sum"]
+
+
+def test_an_added_axis_of_size_one_does_not_reach_the_product() -> None:
+    x, y = (leaf("input", n, Type((5,), "f64", True)) for n in "xy")
+    row = apply("reshape", x, shape=(1, 5))
+    low = lower(_graph(row @ y, x, y))
+    assert [v.attrs["spec"] for v in low.nodes if v.op.name == "einsum"] == ["bj,bj->b"]
+
+
 def test_the_layout_spreads_to_states_and_updates() -> None:
     x = leaf("input", "x", Type((3,), "f64", True))
     w = leaf("param", "W", Type((5, 3), "f64"))

@@ -9,9 +9,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from chainrule.compiler.graph import topological
+from chainrule.compiler.graph import leaf, topological
+from chainrule.compiler.op import apply
 from chainrule.compiler.patterns import number
 from chainrule.compiler.rewrite import Engine, Rule, Trace, _index, rules
+from chainrule.compiler.types import Type
 from chainrule.compiler.value import Origin, Value, origin
 from chainrule.runtime.plain import evaluate
 
@@ -61,6 +63,24 @@ def test_a_rule_applies_to_its_samples_and_keeps_their_value(rule: Rule) -> None
         for before, later in zip(results[2::2], results[3::2], strict=True):
             np.testing.assert_allclose(later, before, rtol=1e-9, atol=1e-9)
     assert applied, "no sample reaches the rule"
+
+
+def test_deviations_from_anything_but_the_mean_are_summed() -> None:
+    x = leaf("input", "x", Type((3, 5), "f64", True))
+    m = apply("batch_size", dtype="f64")
+    total, rows = apply("sum", x, over="batch"), apply("sum", x, axis=1, keep=True)
+    for y in (
+        apply("sum", x - 2 * total / m, over="batch"),
+        apply("sum", x - total, over="batch"),
+        apply("sum", x - rows / 3, axis=1),
+        apply("sum", x - rows / 5, axis=0),
+        apply("sum", x - rows / 5, over="batch"),
+        apply("sum", (x - rows / 5) * x, axis=1),
+    ):
+        after, trace = simplified(y, "simplify")
+        assert "deviations from the mean sum to zero" not in [s.rule.name for s in trace.steps]
+        before, later = evaluate([y, after], given([y], 3), batch=BATCH)
+        np.testing.assert_allclose(later, before, rtol=1e-9, atol=1e-9)
 
 
 def test_every_rule_has_a_name_of_its_own_and_a_reason() -> None:
