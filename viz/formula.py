@@ -17,6 +17,7 @@ from ..compiler.value import Value
 from . import terms as t
 from .terms import Term
 
+DOT = t.symbol("·")
 CALLS = {
     "sigmoid": "σ",
     "stop_gradient": "",
@@ -203,7 +204,8 @@ def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
         inverse = inverse_of(_bare(v.args[k]))
         if inverse is not None:
             return _over(args[1 - k], r.terms[inverse], inverse)
-    if args[1] == args[0]:
+    # A dot stands for any value that has no name: two dots need not be the same.
+    if args[1] == args[0] and (v.args[0] is v.args[1] or args[0] != DOT):
         return t.power(args[0], t.number(2))
     scalars = [not x.shape or t.is_number(a) for x, a in zip(v.args, args, strict=True)]
     if scalars[1] and not scalars[0]:

@@ -16,6 +16,7 @@ from .dot import Cluster, Dot, Html, lines
 from .equations import Equations, equations
 from .formula import right_hand_side
 from .names import names
+from .operations import end_name
 from .style import SLIDE
 from .style import theme as theme_of
 from .unicode import unicode
@@ -266,8 +267,7 @@ class _Picture:
             if start is None or o.kind not in ("output", "metric"):
                 continue
             meaning = "output" if o.kind == "output" else "metric"
-            words = o.kind if o.name in ("output", o.kind) else f"{o.kind} {o.name}"
-            end = self.dot.node(lines((words, "small")), meaning, shape="plaintext", style="")
+            end = self.dot.node(lines((end_name(o), "small")), meaning, shape="plaintext", style="")
             self.dot.edge(start, end, _shape_label(o.value))
 
     def _anchor(self, kind: str, name: str) -> Value:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..compiler.graph import Graph
+from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
 from . import terms as t
 from .dot import Attribute, Cluster, Dot, lines
 from .equations import equations, merged
-from .formula import formula
+from .formula import DOT, formula
 from .names import names
 from .render import refuse_large
 from .style import SLIDE
@@ -34,7 +34,6 @@ LEGEND = {
     "elementwise": "element by element", "reduction": "sum or maximum", "view": "rearranged",
     "gradient": "gradient", "loss": "loss",
 }  # fmt: skip
-DOT_SIGN = t.symbol("·")
 SILENT = {"stop_gradient", "cast", "broadcast"}  # no node of their own: an edge passes them by
 
 
@@ -126,7 +125,8 @@ class _Picture:
         where = f" at {v.origin.span}" if v.origin.span else ""
         node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")
         self.ids[v] = node
-        parent = self._cluster(v.origin.instance) if v.op.name != "input" else None
+        outside = v.op.name == "input" or meaning == "gradient"
+        parent = None if outside else self._cluster(v.origin.instance)
         if parent is not None:
             parent.nodes.append(node)
 
@@ -137,7 +137,7 @@ class _Picture:
         return a
 
     def _operand(self, a: Value) -> Term:
-        return self.known.get(self._source(a), DOT_SIGN)
+        return self.known.get(self._source(a), DOT)
 
     def _cluster(self, instance: str) -> Cluster | None:
         if not instance:
@@ -172,6 +172,14 @@ class _Picture:
         for o in self.graph.outputs:
             if o.value not in self.ids or o.kind == "loss":
                 continue
-            words = o.kind if o.name in (o.kind, "output") else f"{o.kind} {o.name}"
-            end = self.dot.node(lines((words, "small")), "metric", shape="plaintext", style="")
+            end = self.dot.node(
+                lines((end_name(o), "small")), "metric", shape="plaintext", style=""
+            )
             self.dot.edge(self.ids[o.value], end, str(o.value.type) if o.value.shape else "")
+
+
+def end_name(o: Output) -> str:
+    """What stands at the end of the arrow to an output."""
+    if o.kind == "gradient" and o.target is not None:
+        return f"∂L/∂{o.target.attrs['name']}"
+    return o.kind if o.name in (o.kind, "output") else f"{o.kind} {o.name}"

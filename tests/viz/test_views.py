@@ -165,3 +165,10 @@ def test_an_unknown_view_or_theme_suggests_the_nearest() -> None:
 def test_a_net_without_a_loss_has_no_backward_view() -> None:
     with pytest.raises(Failure, match="E564"):
         draw(net("net n {\n  input x: [3]\n  output x -> dense(2)\n}\n"), "backward")
+
+
+def test_a_product_of_two_unnamed_values_is_no_square() -> None:
+    graph = net(DIGITS)
+    raw = words(draw(graph, "backward", gradients=optimise(gradients(graph))))
+    assert "·²" not in raw
+    assert "∂L/∂scores.W" in raw
