@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.emit.cpu import Launch, Program, Target, emit, plain_words
+from ..compiler.emit.cpu import Program, Target, emit, plain_words
 from ..compiler.plan import ALIGN, Buffer, Plan
 from ..dsl.diagnostics import fail
 from . import kernel_cache
 from .device import Array, Feed
 from .threads import Crew, processors
 
-PAD = 4096  # bytes after the arena: whole vectors may be read past the end of a matrix
 SMALL = 2_500.0  # ns: a kernel that one thread does faster than two can meet
 SMALL_STEP = 25_000.0  # ns: a step that is not worth the meetings of several threads
 HUGE_PAGES = 1 << 22
@@ -44,8 +43,7 @@ class CpuDevice:
     def load(self, plan: Plan) -> CpuLoaded:
         """Compile what is not in the cache; allocate. Raises Failure E510 if memory is short."""
         program = emit(plan, host(), kernel_cache.SIMD)
-        scratch = max((s.scratch for s in program.sources), default=0)
-        needed = _aligned(plan.arena) + _aligned(scratch) * self.threads + PAD
+        needed = program.memory(self.threads)
         check_memory(needed)
         notes = _comments(plan, program)
         addresses = kernel_cache.compile_all(
@@ -97,10 +95,6 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _aligned(count: int) -> int:
-    return -(-count // ALIGN) * ALIGN
-
-
 def _comments(plan: Plan, program: Program) -> list[str]:
     """For each source, the first kernel that uses it and its line: for whoever reads the text."""
     notes = [""] * len(program.sources)
@@ -136,9 +130,11 @@ class CpuLoaded:
         self._launches = program.launches
         self._addresses = [addresses[launch.source] for launch in program.launches]
         self._shared = [program.sources[launch.source].shared for launch in program.launches]
-        self._rows = self._offsets(program.launches)
+        self._starts = program.rows()[1]
+        self._rows = np.array([program.rows(t)[0] or [0] for t in range(threads)], np.int64)
         self._sync = np.zeros(2 * ALIGN // 8, np.int64)
-        self._tables = {1: self._table(1)}
+        self._most, self._small = threads, SMALL
+        self._tables: dict[int, NDArray[np.int64]] = {}
         work = sum(launch.work for launch in program.launches)
         self._threads = threads if work > SMALL_STEP else 1
         self._recorded = np.array(
@@ -152,22 +148,12 @@ class CpuLoaded:
 
     # ------------------------------------------------------------------------------------- tables
 
-    def _offsets(self, launches: Sequence[Launch]) -> NDArray[np.int64]:
-        """The byte offsets of every launch's slots, then that of scratch memory."""
-        scratch = _aligned(self.plan.arena)
-        rows: list[int] = []
-        self._starts = []
-        for launch in launches:
-            self._starts.append(len(rows))
-            rows += [self.plan.buffers[i].offset for i in launch.slots] + [scratch]
-        return np.array(rows or [0], np.int64)
-
     def _table(self, threads: int) -> NDArray[np.int64]:
         """Barriers where the plan asks for one and more than one thread is concerned."""
         program = np.zeros((len(self._launches), 4), np.int64)
         ran_alone = ran_shared = asked = False
         for k, launch in enumerate(self._launches):
-            alone = threads == 1 or not self._shared[k] or launch.work < SMALL
+            alone = threads == 1 or not self._shared[k] or launch.work < self._small
             asked = asked or launch.barrier
             barrier = asked and (ran_shared or (ran_alone and not alone))
             if barrier:
@@ -175,6 +161,11 @@ class CpuLoaded:
             ran_alone, ran_shared = ran_alone or alone, ran_shared or not alone
             program[k] = (self._addresses[k], self._starts[k], barrier, alone)
         return program
+
+    def share_everything(self) -> None:
+        """Let all threads take part in every kernel, however small: for tests and measurements."""
+        self._threads, self._small = self._most, 0.0
+        self._tables.clear()
 
     # --------------------------------------------------------------------------------- the arena
 
@@ -296,6 +287,7 @@ class CpuLoaded:
                 fields.ctypes.data, len(fields), picked, total, batch, step, scalars.ctypes.data,
                 len(scalars), numbers.ctypes.data, self._recorded.ctypes.data,
                 len(self._recorded), records.ctypes.data, counter, goal, threads,
+                self._rows.strides[0],
             ],
             np.int64,
         )  # fmt: skip

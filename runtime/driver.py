@@ -190,19 +190,22 @@ def _rest(b: ir.IRBuilder, turns: Any) -> None:
 JOB = (
     "arena", "program", "kernels", "rows", "fields", "inputs", "picked", "total", "batch", "step",
     "scalars", "given", "numbers", "recorded", "results", "records", "counter", "goal", "threads",
+    "row_bytes",
 )  # fmt: skip
 
 
 def walk(job: int, thread: int) -> int:
     """Run steps of `batch` examples out of `total`; gives the number of steps done.
 
-    `job` is the address of the numbers named in `JOB`. program [kernels, 4], fields [inputs, 3],
-    scalars [given, 2] (offset, type) with numbers [step, given], recorded [results, 2] alike, with
-    records [step, results]: addresses of tables. `rows`: address of the table of offsets. `picked`:
-    address of the positions of the examples in the fields. A step that records something not finite
-    is the last. `counter`: address of the barrier, which stands at `goal` when all threads begin.
+    `job` is the address of the numbers named in `JOB`. program [kernels, 4], fields [inputs,
+    3], scalars [given, 2] (offset, type) with numbers [step, given], recorded [results, 2]
+    alike, with records [step, results]: addresses of tables. `rows`: address of the table of
+    offsets, `row_bytes` for each thread. `picked`: address of the positions of the examples in
+    the fields. A step that records something not finite is the last. `counter`: address of the
+    barrier, which stands at `goal` when all threads begin.
     """
-    arena, program, kernels, rows = at(job, 0), at(job, 1), at(job, 2), at(job, 3)
+    arena, program, kernels = at(job, 0), at(job, 1), at(job, 2)
+    rows = at(job, 3) + thread * at(job, 19)
     fields, inputs, picked, total = at(job, 4), at(job, 5), at(job, 6), at(job, 7)
     batch, first_step, scalars, given = at(job, 8), at(job, 9), at(job, 10), at(job, 11)
     numbers, recorded, results, records = at(job, 12), at(job, 13), at(job, 14), at(job, 15)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from ..compiler.emit.cpu import Program, emit, plain_words
-from ..compiler.plan import ALIGN, Buffer, Plan
-from .cpu import PAD, host
+from ..compiler.plan import Buffer, Plan
+from .cpu import host
 from .device import Array
 from .files import write_atomically, write_text
 
@@ -111,12 +111,10 @@ def _init(plan: Plan, updates: bool) -> str:
 
 def _facts(plan: Plan, program: Program) -> dict[str, Any]:
     """What `standalone.Program` reads."""
-    scratch = -(-plan.arena // ALIGN) * ALIGN
-    rows: list[int] = []
-    launches = []
-    for launch in program.launches:
-        launches.append([launch.source, len(rows)])
-        rows += [plan.buffers[i].offset for i in launch.slots] + [scratch]
+    rows, starts = program.rows()
+    launches = [
+        [launch.source, start] for launch, start in zip(program.launches, starts, strict=True)
+    ]
     named = {name: plan.buffers[i] for name, i in plan.index_of.items()}
     unused = {b.name for b in plan.buffers if b.kind == "input"} - {b.name for b in _inputs(plan)}
     named = {name: b for name, b in named.items() if name not in unused}
@@ -125,7 +123,7 @@ def _facts(plan: Plan, program: Program) -> dict[str, Any]:
     named |= {names[i]: plan.buffers[i] for i in results.values()}
     return {
         "capacity": plan.capacity,
-        "bytes": scratch + max((s.scratch for s in program.sources), default=0) + PAD,
+        "bytes": program.memory(1),
         "kernels": len(program.sources),
         "launches": launches,
         "rows": rows,

@@ -7,6 +7,7 @@ linker is enough. Code that needs Numba's own helpers is not kept.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from functools import cache
@@ -28,20 +29,22 @@ def keep(path: Path, function: Any) -> None:
     """Write the object code of a compiled C function, if it stands by itself."""
     code = bytes(function._library._get_compiled_object())
     if not any(symbol in code for symbol in FOREIGN):
-        write_whole(path, function.native_name.encode() + b"\n" + code)
+        head = f"{function.native_name} {hashlib.sha256(code).hexdigest()}\n"
+        write_whole(path, head.encode() + code)
 
 
 def link(path: Path) -> int:
     """The address of the function in a file written by `keep`; else raises ValueError."""
     import llvmlite.binding as llvm
 
-    name, _, code = path.read_bytes().partition(b"\n")
-    if not code.startswith((b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa")):
-        raise ValueError(f"{path} holds no object code")
+    head, _, code = path.read_bytes().partition(b"\n")
+    name, _, digest = head.decode("ascii").partition(" ")
+    if hashlib.sha256(code).hexdigest() != digest:
+        raise ValueError(f"{path} is damaged")  # the linker would crash on it
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    address = int(engine.get_function_address(name.decode()))
+    address = int(engine.get_function_address(name))
     if not address:
         raise ValueError(f"{path} does not define its function")
     return address

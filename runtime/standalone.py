@@ -125,7 +125,7 @@ class Program:
                 self._arena.ctypes.data, self._table.ctypes.data, len(self._table),
                 self._rows.ctypes.data, 0, 0, 0, count, count, self._steps_done,
                 places.ctypes.data, len(places), numbers.ctypes.data, recorded.ctypes.data,
-                len(found), records.ctypes.data, 0, 0, 1,
+                len(found), records.ctypes.data, 0, 0, 1, 0,
             ],
             np.int64,
         )  # fmt: skip

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import AnyKernel, Loops, Plan
+from ..plan import ALIGN, AnyKernel, Loops, Plan
 from .cpu_body import indent
 from .cpu_loops import loops_body
 from .cpu_nest import accesses
 from .cpu_product import product_body
 
+PAD = 4096  # bytes after the memory: whole vectors may be read past the end of a matrix
 SIGNATURE = "arena, row, batch, thread, threads"
 HEAD = '''"""{title}
 
@@ -57,8 +58,43 @@ class Launch:
 
 @dataclass(frozen=True)
 class Program:
+    """A plan's kernels. Behind the arena, each thread has scratch memory of its own: the plan's,
+    then the kernels'. A thread finds the offsets of its slots in its own `rows`."""
+
+    plan: Plan
     sources: tuple[Source, ...]
     launches: tuple[Launch, ...]
+
+    @property
+    def planned(self) -> int:
+        """Bytes of scratch that the plan itself asks for, for one thread."""
+        found = [b.offset + b.nbytes(1) for b in self.plan.buffers if b.kind == "scratch"]
+        return aligned(max(found, default=0))
+
+    @property
+    def private(self) -> int:
+        """Bytes of scratch for one thread."""
+        return self.planned + aligned(max((s.scratch for s in self.sources), default=0))
+
+    def memory(self, threads: int) -> int:
+        """Bytes for the arena and the scratch of all threads."""
+        return aligned(self.plan.arena) + threads * self.private + PAD
+
+    def rows(self, thread: int = 0) -> tuple[list[int], list[int]]:
+        """The byte offsets of every launch's slots and of kernel scratch; where each row starts."""
+        behind = aligned(self.plan.arena) + thread * self.private
+        buffers = self.plan.buffers
+        places = [b.offset + (behind if b.kind == "scratch" else 0) for b in buffers]
+        rows: list[int] = []
+        starts = []
+        for launch in self.launches:
+            starts.append(len(rows))
+            rows += [*(places[i] for i in launch.slots), behind + self.planned]
+        return rows, starts
+
+
+def aligned(count: int) -> int:
+    return -(-count // ALIGN) * ALIGN
 
 
 def emit(plan: Plan, target: Target, simd: str) -> Program:
@@ -76,7 +112,7 @@ def emit(plan: Plan, target: Target, simd: str) -> Program:
                 sources.append(source)
             known[key] = texts[source.text]
         launches.append(Launch(known[key], kernel.slots, barrier, work(kernel, plan.capacity)))
-    return Program(tuple(sources), tuple(launches))
+    return Program(plan, tuple(sources), tuple(launches))
 
 
 def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source:
@@ -147,6 +183,3 @@ def work(kernel: AnyKernel, batch: int) -> float:
         vectors = -(-last // 16) if stage.axes else 1
         total += turns * vectors * (len(stage.lets) * 1.0 + len(accesses(stage)) * 1.5 + 2)
     return total
-
-
-__all__ = ["Launch", "Program", "Source", "Target", "emit", "plain_words"]

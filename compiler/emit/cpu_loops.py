@@ -56,7 +56,10 @@ def _each_example(stages: list[Stage]) -> Written:
         _Text(nest(stage, outer=outer), f"s{k}_", inside=1, batched=True)
         for k, stage in enumerate(stages)
     ]
-    lines = [line for text in texts for line in text.body.lines(0, False)]
+    # What no example changes is read once, unless a stage leaves something in scratch memory.
+    fixed = [text.body.lines(0, False) for text in texts]
+    scratch = any(p.strides[0] == 0 for t in texts for p in (*t.space.writes, *t.space.folds))
+    lines = [] if scratch else [line for found in fixed for line in found]
     lines += [
         "first, last = share(batch, thread, threads, 1), share(batch, thread + 1, threads, 1)",
         "for e in range(first, last):",
@@ -64,7 +67,7 @@ def _each_example(stages: list[Stage]) -> Written:
     for k, text in enumerate(texts):
         if len(stages) > 1:
             lines.append(f"    # stage {k + 1}")
-        lines += indent(text.lines())
+        lines += indent([*(fixed[k] if scratch else []), *text.lines()])
     return Written(lines, True)
 
 

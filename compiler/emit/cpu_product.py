@@ -151,7 +151,6 @@ class _Product:
         if self.packs:
             scratch = kernel.depth.at(self.capacity) * self.width * self.bytes
             lines.append(f"panel = at_{self.dtype}(arena, row, {len(kernel.slots)})")
-            lines.append(f"q = thread * {scratch // self.bytes}")
         if not self.direct():
             lines.append(f"tile = local_{self.dtype}({self.block.rows * self.width})")
         self.loops = (
@@ -205,7 +204,7 @@ class _Product:
             return []
         b, lanes, width = self.kernel.b, self.lanes, self.width
         copy = (
-            f"store(panel, q + k * {width} + s, "
+            f"store(panel, k * {width} + s, "
             f"gather(p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, {lanes}, w - s))"
         )
         if b.row != 1:
@@ -218,7 +217,7 @@ class _Product:
             f"for s in range(0, w, {lanes}):",
             f"    for k in range(0, depth - {lanes - 1}, {lanes}):",
             f"        transpose({lanes}, p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, w - s, "
-            f"panel, q + k * {width} + s, {width})",
+            f"panel, k * {width} + s, {width})",
             f"    for k in range(depth - depth % {lanes}, depth):",
             f"        {copy}",
         ]
@@ -263,7 +262,7 @@ class _Product:
         a, b = self.kernel.a, self.kernel.b
         row = "i" if r == "0" else f"(i + {r})"
         source = (
-            f"panel, q, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row}"
+            f"panel, 0, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row}"
         )
         if self.direct():
             access = self.kernel.epilogue.writes[0].access

@@ -15,9 +15,19 @@ from llvmlite import ir
 from .lanes import X, convert, declare, fold
 
 ULP = {
-    "exp": 1.5, "expm1": 2.0, "log": 1.5, "log1p": 2.5, "sqrt": 0.5, "rsqrt": 1.5, "tanh": 2.5,
-    "sigmoid": 2.5, "erf": 2.0, "sin": 1.5, "cos": 1.5, "pow": 1.0,
-}  # fmt: skip
+    "exp": 1.0,
+    "expm1": 1.5,
+    "log": 1.0,
+    "log1p": 1.5,
+    "sqrt": 0.5,
+    "rsqrt": 1.5,
+    "tanh": 2.1,
+    "sigmoid": 2.3,
+    "erf": 1.0,
+    "sin": 0.51,
+    "cos": 0.51,
+    "pow": 0.51,
+}
 
 LOG2_E = 1.44269504088896341
 LN2_HIGH = 0.693359375  # 9 bits: its product with a whole |n| < 2¹⁵ is exact
@@ -138,11 +148,14 @@ def rsqrt(x: X) -> X:
 
 
 def tanh(x: X) -> X:
-    """−e/(2 + e) with e = exp(−2|x|) − 1, which never overflows."""
+    """With e = exp(−2|x|) − 1, which never overflows: −e/(2 + e) near 0, 1 − 2(e + 1)/(2 + e) away
+    from it, where the quotient is small and so are its errors."""
     if not x.is_f32:
         return x.each("tanh")
     e = expm1(x.magnitude() * -2)
-    return ((-e) / (e + 2)).with_sign_of(x)
+    far = x.magnitude().compare(">", 0.55)
+    quotient = far.select((e + 1) * 2, -e) / (e + 2)
+    return far.select(1 - quotient, quotient).with_sign_of(x)
 
 
 def sigmoid(x: X) -> X:

@@ -1,0 +1,252 @@
+"""The CPU device: its memory, many steps in one call, its cache, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
+from chainrule.compiler.scalar import Call, Element, Literal
+from chainrule.dsl.diagnostics import Failure
+from chainrule.runtime import cpu, kernel_cache, threads
+from chainrule.runtime.cpu import CpuDevice, CpuLoaded
+from chainrule.runtime.device import Feed
+from cuda_plans import Arena, elementwise, loops, product, whole
+
+SIZE, UNITS = 19, 5
+
+
+def regression(capacity: int = 8) -> Plan:
+    """One step of least squares: e = x W − y, loss = Σ e²/m, W ← W − rate·xᵀe, seen += 1."""
+    arena = Arena(capacity)
+    x = arena.add("x", (SIZE,), "input", batched=True)
+    y = arena.add("y", (UNITS,), "input", batched=True)
+    w = arena.add("W", (SIZE, UNITS), "param", transposed=True)
+    seen = arena.add("seen", (), "state")
+    rate = arena.add("rate", (), "scalar")
+    arena.add("step", (), "scalar")
+    e = arena.add("e", (UNITS,), "temp", batched=True)
+    loss = arena.add("loss")
+    sum_ = Access(-1, "f32", ())
+    forward = product(
+        (x, w, y, e), (Extent(1, True), Extent(UNITS), Extent(SIZE)),
+        Matrix(0, SIZE, 1), Matrix(1, UNITS, 1),
+        Stage((-1, -1), (sum_, Access(2, "f32", (UNITS, 1))),
+              (Let(Call("sub", Element(0), Element(1)), "f32"),),
+              (Write(Access(3, "f32", (UNITS, 1)), Temp(0)),)),
+    )  # fmt: skip
+    squares = Stage(
+        (UNITS,), (whole(0, (UNITS,)),),
+        (Let(Call("square", Element(0)), "f32"), Let(Call("batch"), "f32"),
+         Let(Call("div", Temp(0), Temp(1)), "f32")),
+        (), (Fold(Access(1, "f32", ()), Temp(2), "sum", 1, batch=True),),
+    )  # fmt: skip
+    place = Access(2, "f32", (UNITS, 1))
+    update = product(
+        (x, e, w, rate), (Extent(SIZE), Extent(UNITS), Extent(1, True)),
+        Matrix(0, 1, SIZE), Matrix(1, UNITS, 1),
+        Stage((-1, -1), (sum_, place, Access(3, "f32", (0, 0))),
+              (Let(Call("mul", Element(2), Element(0)), "f32"),
+               Let(Call("sub", Element(1), Temp(0)), "f32")),
+              (Write(place, Temp(1)),)),
+    )  # fmt: skip
+    count = elementwise((seen, seen), (), (whole(0, (), batched=False),),
+                        whole(1, (), batched=False),
+                        (Call("add", Element(0), Literal(1.0)), "f32"), batched=False)  # fmt: skip
+    total = loops((e, loss), squares, batched=False, over=True)
+    return arena.plan(forward, total, update, count, recorded=("loss",))
+
+
+def data(examples: int = 20) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(examples, SIZE)).astype(np.float32)
+    return {"x": x, "y": rng.normal(size=(examples, UNITS)).astype(np.float32)}
+
+
+def started(threads: int = 1) -> CpuLoaded:
+    loaded = CpuDevice(threads=threads).load(regression())
+    loaded.share_everything()
+    loaded.write("W", np.linspace(-1, 1, SIZE * UNITS).reshape(UNITS, SIZE))
+    return loaded
+
+
+def feed(fields: dict[str, np.ndarray], rows: np.ndarray, batch: int = 8) -> Feed:
+    steps = -(-len(rows) // batch)
+    return Feed(fields, rows, batch, {"rate": np.linspace(0.01, 0.02, steps)})
+
+
+def test_many_steps_in_one_call_are_the_steps_one_by_one() -> None:
+    fields, rows = data(), np.random.default_rng(1).integers(0, 20, 52)
+    many = started()
+    records = many.run_steps(feed(fields, rows), seed=1, step=3)
+    assert records.shape == (7, 1)
+    single = started()
+    for k in range(7):
+        part = rows[8 * k : 8 * k + 8]  # the last step has 4 examples
+        single.write("x", fields["x"][part])
+        single.write("y", fields["y"][part])
+        single.write("rate", np.float32(np.linspace(0.01, 0.02, 7)[k]))
+        assert single.run(len(part), step=3 + k) == {"loss": records[k, 0]}
+    np.testing.assert_array_equal(single.read("W"), many.read("W"))
+    assert many.read("step") == 9
+    assert many.read("seen") == 7
+
+
+def test_steps_follow_numpy_in_f64() -> None:
+    fields, rows = data(), np.arange(16)
+    loaded = started()
+    w = loaded.read("W").T.astype(np.float64)
+    records = loaded.run_steps(feed(fields, rows), seed=1, step=1)
+    for k, rate in enumerate((0.01, 0.02)):
+        x, y = fields["x"][8 * k : 8 * k + 8], fields["y"][8 * k : 8 * k + 8]
+        error = x @ w - y
+        assert records[k, 0] == pytest.approx((error**2).sum() / 8, rel=1e-5)
+        w -= rate * x.T @ error
+    np.testing.assert_allclose(loaded.read("W").T, w, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_any_number_of_threads_gives_the_same_bits(count: int) -> None:
+    fields, rows = data(), np.arange(400) % 20
+    one, more = started(), started(count)
+    a = one.run_steps(feed(fields, rows), seed=1, step=1)
+    b = more.run_steps(feed(fields, rows), seed=1, step=1)
+    assert a.tobytes() == b.tobytes()
+    assert one.read("W").tobytes() == more.read("W").tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_step_that_is_not_finite_is_the_last(count: int) -> None:
+    fields, rows = data(), np.arange(64) % 20
+    fields["x"][9] = np.nan
+    loaded = started(count)
+    records = loaded.run_steps(feed(fields, rows), seed=1, step=1)
+    assert len(records) == 2
+    assert np.isfinite(records[0, 0]) and np.isnan(records[1, 0])
+    assert loaded.read("seen") == 2
+
+
+def test_a_snapshot_brings_params_and_states_back() -> None:
+    fields, rows = data(), np.arange(16)
+    loaded = started()
+    before, kept = loaded.read("W"), loaded.snapshot()
+    first = loaded.run_steps(feed(fields, rows), seed=1, step=1)
+    assert (loaded.read("W") != before).any()
+    loaded.restore(kept)
+    np.testing.assert_array_equal(loaded.read("W"), before)
+    assert loaded.read("seen") == 0
+    np.testing.assert_array_equal(loaded.run_steps(feed(fields, rows), seed=1, step=1), first)
+
+
+def test_wrong_shapes_and_batches_are_refused() -> None:
+    loaded = started()
+    for name, array in (("W", np.zeros((SIZE, UNITS))), ("x", np.zeros((9, SIZE))),
+                        ("x", np.zeros((2, SIZE + 1))), ("rate", np.zeros(1))):  # fmt: skip
+        with pytest.raises(ValueError, match=f"`{name}` takes shape"):
+            loaded.write(name, array)
+    with pytest.raises(ValueError, match="capacity"):
+        loaded.run(9)
+    with pytest.raises(ValueError, match="examples"):
+        loaded.run_steps(feed(data(), np.array([20])), seed=0, step=1)
+
+
+def test_a_plan_larger_than_memory_is_refused_with_both_figures() -> None:
+    arena = Arena(1)
+    arena.add("W", (1 << 25, 1 << 20), "param")
+    with pytest.raises(Failure, match=r"E510.*needs 131072\.0 GiB of memory, and .* are available"):
+        CpuDevice(threads=1).load(arena.plan())
+
+
+def test_small_steps_stay_on_one_thread() -> None:
+    loaded = CpuDevice(threads=2).load(regression())
+    loaded.write("W", np.zeros((UNITS, SIZE)))
+    assert loaded._threads == 1
+
+
+def test_threads_meet_only_where_they_share() -> None:
+    loaded = CpuDevice(threads=2).load(regression())
+    alone = loaded._table(2)
+    assert alone[:, 3].all() and not alone[:, 2].any()
+    loaded.share_everything()
+    shared = loaded._table(2)
+    assert shared[1:, 2].any() and not shared[:3, 3].all()
+
+
+def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_THREADS", "3")
+    assert threads.processors() == 3
+    assert CpuDevice().threads == 3
+    monkeypatch.setenv("CHAINRULE_THREADS", "many")
+    assert threads.processors() >= 1
+
+
+def compiled_in_a_process(cache: Path) -> tuple[int, int, bool]:
+    """Kernels that a process compiled and found; whether it needed Numba."""
+    code = (
+        "import sys; from chainrule.runtime import kernel_cache as k; import test_cpu_device as t;"
+        "t.started().run(4); print(k.Counts.compiled, k.Counts.found, 'numba' in sys.modules)"
+    )
+    here = Path(__file__)
+    path = os.pathsep.join([str(here.parent), str(here.parents[2])])
+    environment = {**os.environ, "CHAINRULE_CACHE": str(cache), "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
+                          text=True, cwd=here.parent)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    compiled, found, numba = done.stdout.split()
+    return int(compiled), int(found), numba == "True"
+
+
+def test_a_second_start_compiles_nothing_and_does_without_numba(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert compiled_in_a_process(cache) == (5, 0, True)  # four kernels and the driver
+    assert compiled_in_a_process(cache) == (0, 5, False)
+    broken = next(cache.rglob("k_*.o"))
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert compiled_in_a_process(cache)[0] == 1
+
+
+def test_a_cache_that_others_can_write_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
+    assert kernel_cache.folder().stat().st_mode & 0o777 == 0o700
+    (tmp_path / "cache").chmod(0o777)
+    with pytest.raises(Failure, match=r"E511.*writable by others"):
+        kernel_cache.folder()
+
+
+def test_a_cache_that_cannot_be_made_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(Failure, match="E511"):
+        kernel_cache.folder()
+
+
+def test_several_processes_compile_cold_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernel_cache, "WORTH_A_PROCESS", 2)
+    asked: list[list[str]] = []
+    started = kernel_cache.subprocess.Popen
+
+    def watched(command: list[str], **rest: object) -> object:
+        asked.append(command)
+        return started(command, **rest)
+
+    monkeypatch.setattr(kernel_cache.subprocess, "Popen", watched)
+    loaded = CpuDevice(threads=2).load(regression())
+    assert len(asked) == 1 and sum(p.endswith(".py") for p in asked[0]) == 4
+    loaded.write("W", np.zeros((UNITS, SIZE)))
+    assert np.isfinite(loaded.run(4)["loss"])
+
+
+def test_memory_is_what_the_system_says() -> None:
+    available = cpu.available_memory()
+    assert available is None or available > 1 << 20
