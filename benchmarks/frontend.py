@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
+from chainrule.compiler.collector import without_collector
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.passes import lower, optimise, stabilise
 from chainrule.compiler.schedule import plan
@@ -36,6 +37,7 @@ train deep on digits() {{
 """
 
 
+@without_collector()
 def main() -> None:
     layers = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     optimizer = sys.argv[2] if len(sys.argv) > 2 else "sgd(lr = 0.1)"

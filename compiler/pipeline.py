@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..dsl import syntax as s
+from .collector import without_collector
 from .elaborate import Module, forward, load_module, parse_module
 from .graph import Graph
 from .passes import lower, optimise, stabilise
@@ -16,11 +17,13 @@ from .schedule import plan as schedule
 from .step import means, minimized, training_step, with_gradients
 
 
+@without_collector()
 def gradients(graph: Graph, loss: str | None = None) -> Graph:
     """The forward graph with a `gradient` output for every trainable parameter of the mean loss."""
     return with_gradients(stabilise(graph), loss)
 
 
+@without_collector()
 def steps(
     module: Module,
     train: s.Train,
@@ -36,6 +39,7 @@ def steps(
     return tuple((training_step(graph, module, m), turns) for m, turns in minimized(train))
 
 
+@without_collector()
 def evaluation(
     module: Module,
     net: str | None = None,
@@ -50,6 +54,7 @@ def evaluation(
     return graph.with_outputs(o for o in graph.outputs if o.kind in kinds)
 
 
+@without_collector()
 def compile_plan(graph: Graph, capacity: int) -> Plan:
     """Simplify, lower and schedule a graph for batches of up to `capacity` examples."""
     return schedule(lower(optimise(graph)), capacity)
