@@ -38,6 +38,7 @@ COMMANDS = {
 }
 RUN_FAILED = frozenset({"E501"})  # the input was fine, the run was not
 INTERRUPTED = 130
+_SMALLER = "take smaller layers, a smaller batch, or `-> take(n)` of the data"
 
 
 class Interrupted(Exception):
@@ -125,6 +126,9 @@ def guarded(run: Callable[[], Any]) -> int:
         return INTERRUPTED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
+    except MemoryError:
+        complain(fail("E510", "there is not enough memory for this", help=_SMALLER))
+        return 2
     except BrokenPipeError:
         return _pipe_closed()
     except OSError as error:

@@ -63,10 +63,11 @@ class Model:
         seed: int | None = None,
         data_root: Path | None = None,
     ) -> None:
-        self.module, self.dtype, self.data_root = module, dtype, data_root
+        self.dtype, self.data_root = dtype, data_root
         self.declaration = _declaration(module, train)
         if self.declaration is not None and net not in (None, self.declaration.name.id):
             self.declaration = None
+        self.module = module = project.with_train_settings(module, self.declaration)
         self.net = module.net(net or (self.declaration.name.id if self.declaration else None))
         self._device_name, self._threads, self._seed = device, threads, seed
         self._given: Dataset | None = None

@@ -8,6 +8,7 @@ line and the Python API start here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,31 @@ def choose_train(module: Module, name: str | None) -> ast.Train | None:
         raise fail("E608", f"{module.source.name} has several train declarations: {shown}",
                    trains[1].name.span, help=f"choose one: `--train {names[0]}`")  # fmt: skip
     return trains[0] if trains else None
+
+
+def with_train_settings(module: Module, train: ast.Train | None) -> Module:
+    """The module as `train net(units = 3) on data` wants it; `--set` goes before that.
+
+    Raises Failure E233 for a setting that the net has not.
+    """
+    from .compiler.elaborate.expressions import constant_value
+
+    if train is None or not train.settings:
+        return module
+    known = [x.name.id for x in module.net(train.name.id).settings]
+    given = {}
+    for position, argument in enumerate(train.settings):
+        name = argument.name or (known[position] if position < len(known) else "")
+        if name not in known:
+            message = (
+                f"the net `{train.name.id}` has no setting `{name or argument.value.span.text}`"
+            )
+            near = did_you_mean(name, known)
+            raise fail("E233", message, argument.span, help=near or f"it has {', '.join(known)}")
+        value = argument.value
+        is_word = isinstance(value, ast.Name) and value.id not in module.consts
+        given[name] = value.id if is_word else constant_value(value, module)  # type: ignore[attr-defined]
+    return replace(module, overrides={**given, **module.overrides})
 
 
 def renames(train: ast.Train | None) -> dict[str, str]:

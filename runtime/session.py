@@ -7,7 +7,7 @@ programs to score and to predict. How training proceeds is left to `runtime.trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from ..compiler.graph import Graph, Leaf
 from ..compiler.pipeline import compile_plan
 from ..dsl.diagnostics import Failure, did_you_mean, fail
 from .checkpoint import load_weights
-from .data import Request
+from .data import Request, available_memory
+from .data.memory import readable
 from .device import Device, Feed, Loaded
 from .feeding import Feeder
 from .plain import evaluate
@@ -88,6 +89,7 @@ def part_of(graph: Graph, *kinds: str) -> Graph:
 def initial_values(graph: Graph, seed: int, folder: Path | None = None) -> dict[str, Array]:
     """The starting numbers of every param and state: drawn, computed, or read from a file."""
     leaves = [*graph.params, *graph.states]
+    _check_memory(leaves)
     drawn = [leaf for leaf in leaves if leaf.initial is not None and not leaf.file]
     results = evaluate([leaf.initial for leaf in drawn if leaf.initial], {}, seed=seed)
     values: dict[str, Array] = {}
@@ -99,6 +101,20 @@ def initial_values(graph: Graph, seed: int, folder: Path | None = None) -> dict[
         if leaf.file:
             values[leaf.name] = _from_file(leaf, folder or Path())
     return values
+
+
+def _check_memory(leaves: Sequence[Leaf]) -> None:
+    """Raise E510 where the numbers alone, and the draws they come from, are more than fits."""
+    sizes = [(leaf.value.type.size, leaf.value.type.numpy.itemsize) for leaf in leaves]
+    drawing = 24 * max((count for count, _ in sizes), default=0)  # bits, then f64, of the largest
+    needed = sum(count * width for count, width in sizes) + drawing
+    if needed > available_memory():
+        raise fail(
+            "E510",
+            f"the parameters need {readable(needed)} of memory, and "
+            f"{readable(available_memory())} are available",
+            help="make the layers smaller; `chainrule summary` tells the size of each",
+        )
 
 
 def _from_file(leaf: Leaf, folder: Path) -> Array:

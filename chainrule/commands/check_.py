@@ -57,7 +57,7 @@ def _check(
     path: Path, given: dict[str, str], data_root: Path | None, with_data: bool
 ) -> tuple[list[Diagnostic], dict[str, Any]]:
     """The mistakes of one file, and what it holds."""
-    from ..compiler.check import check
+    from ..compiler.check import check, place
     from ..dsl.diagnostics import Failure
     from ..project import open_module
 
@@ -71,6 +71,7 @@ def _check(
     for diagnostic in _trains(module, data_root, with_data):
         if diagnostic.render() not in seen:
             found.append(diagnostic)
+    found.sort(key=place)
     errors = [d for d in found if d.severity == "error"]
     fact |= {
         "ok": not errors,
@@ -105,6 +106,10 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
         try:
             with bounded(train.name.span):
                 require_end(read_settings(train, project.plain_consts(module)), train)
+        except Failure as failure:
+            found += failure.diagnostics
+        try:
+            with bounded(train.name.span):
                 names(module, train)
                 if not with_data:
                     continue
@@ -112,7 +117,27 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
                 model = Model(module, train=train, data_root=data_root)
                 model.__dict__["_declared_data"] = dataset
                 project.bind_inputs(model.evaluation, dataset, train)
-                steps(module, train, sizes=model.sizes)
+                steps(model.module, train, sizes=model.sizes)
+        except Failure as failure:
+            found += [_softened(d) for d in failure.diagnostics]
+    return found + (_other_data(module, data_root) if with_data else [])
+
+
+def _other_data(module: Any, data_root: Path | None) -> list[Diagnostic]:
+    """The mistakes of data declarations that no `train` uses."""
+    from ..compiler.elaborate.limits import bounded
+    from ..dsl import syntax as ast
+    from ..dsl.diagnostics import Failure
+    from ..project import build_data
+
+    used = {t.data.id for t in module.trains if isinstance(t.data, ast.Name)}
+    found: list[Diagnostic] = []
+    for name, declared in module.data.items():
+        if name in used:
+            continue
+        try:
+            with bounded(declared.name.span):
+                build_data(module, declared.value, name, data_root)
         except Failure as failure:
             found += [_softened(d) for d in failure.diagnostics]
     return found

@@ -390,3 +390,11 @@ def test_a_net_without_output_cannot_be_compiled(small: Path) -> None:
     small.write_text(SMALL.replace("  output softmax(p)\n", ""))
     result = run("compile", small, "--out", small.parent / "o")
     assert result.exit_code == 2 and "E630" in result.stderr
+
+
+def test_a_net_larger_than_memory_is_refused_with_the_figure(small: Path) -> None:
+    small.write_text(SMALL.replace("dense(4)", "dense(100000000000)"))
+    for command in (["train", small], ["train", small, "--device", "plain"]):
+        result = run(*command, "--out", small.parent / "o")
+        assert result.exit_code == 2 and "E510" in result.stderr
+        assert "TB of memory" in result.stderr

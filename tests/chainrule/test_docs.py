@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import chainrule
 import numpy as np
-from chainrule.cli import COMMANDS, cli
 from chainrule.runtime.train.settings import KNOWN
+
+import chainrule
+from chainrule.cli import COMMANDS, cli
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

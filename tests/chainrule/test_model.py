@@ -214,3 +214,17 @@ def test_a_net_without_train_cannot_be_fitted() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert chainrule.__version__ == "0.1.0"
+
+
+def test_train_gives_the_net_its_settings_and_set_goes_before_it() -> None:
+    text = TEXT.replace("train line on", "train line(units = 2) on").replace("y: [1]", "y: [units]")
+    x, y = points()
+    model = chainrule.loads(text, device=DEVICE)
+    model.fit((x, np.hstack([y, y])), epochs=1)
+    assert model.parameters["p.W"].shape == (2, 2)
+    other = chainrule.loads(text, device=DEVICE, set={"units": 1})
+    other.fit((x, y), epochs=1)
+    assert other.parameters["p.W"].shape == (1, 2)
+    with pytest.raises(Failure) as caught:
+        chainrule.loads(text.replace("units = 2", "unit = 2"), device=DEVICE)
+    assert "did you mean `units`?" in str(caught.value)
