@@ -35,9 +35,10 @@ def check(module: Module) -> list[Diagnostic]:
             _try(lambda t=train: _optimizers(module, t), found)  # type: ignore[misc]
         else:
             _try(lambda t=train: _steps(module, t), found)  # type: ignore[misc]
+    found += [_later(g) for g in module.generates]
     for name in module.unused_overrides():
         found.append(_unused(module, name))
-    return sorted(_distinct(found), key=_place)
+    return sorted(_distinct(found), key=place)
 
 
 def names(module: Module, train: s.Train) -> None:
@@ -72,6 +73,15 @@ def _optimizers(module: Module, train: s.Train) -> None:
             resolve_optimizer(rule.optimizer, module, Collected(module, True, "f32"))
 
 
+def _later(generate: s.Generate) -> Diagnostic:
+    return Diagnostic(
+        "E250",
+        "`generate` is understood but cannot be run yet",
+        generate.name.span,
+        help="this version trains dense networks; remove the `generate` block for now",
+    )
+
+
 def _try(action: Callable[[], object], found: list[Diagnostic]) -> bool:
     try:
         with bounded():
@@ -97,5 +107,6 @@ def _distinct(found: list[Diagnostic]) -> list[Diagnostic]:
     return list(unique.values())
 
 
-def _place(d: Diagnostic) -> tuple[str, int]:
+def place(d: Diagnostic) -> tuple[str, int]:
+    """By which diagnostics are put in order."""
     return (d.span.source.name, d.span.start) if d.span else ("", 0)

@@ -95,6 +95,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
                 f"shapes {shown} do not broadcast: sizes {' and '.join(map(str, sorted(sizes)))}"
                 " meet in one axis",
                 code="E302",
+                help="sizes go together when they are the same, or one of them is 1",
             )
         result.append(sizes.pop() if sizes else 1)
     return tuple(result)

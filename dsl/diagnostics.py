@@ -15,6 +15,9 @@ from typing import Any
 from .source import Span
 
 
+LONGEST = 160  # of a source line that is shown whole
+
+
 @dataclass(frozen=True)
 class Label:
     """A second place that bears on the mistake, and what is to be read there."""
@@ -93,7 +96,13 @@ def _excerpt(place: Label, width: int, primary: bool) -> list[str]:
     mark = ("^" if primary else "-") * length
     note = f" {place.text}" if place.text else ""
     gutter = f"{line:>{width - 1}} | "
-    return [gutter + text.rstrip(), " " * width + "| " + indent + mark + note]
+    shown = text.rstrip()
+    if len(shown) > LONGEST:  # a window on it
+        first = max(0, column - LONGEST // 2)
+        shown = ("…" if first else "") + shown[first : first + LONGEST] + "…"
+        indent = indent[first:] + (" " if first else "")
+        mark = mark[: LONGEST - len(indent) + 1]
+    return [gutter + shown, " " * width + "| " + indent + mark + note]
 
 
 @dataclass

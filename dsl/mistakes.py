@@ -351,6 +351,8 @@ def _missing_value(s: Situation) -> Diagnostic | None:
     else:
         note = "expected a value"
     hint = "write the value: a number, a name, a call or a `( … )`"
+    if s.before.type == "TILDE":
+        hint = "write an initialiser: `~ glorot`, `~ normal(std = 0.1)`"
     return _say("E112", f"a value is missing{after}", s, note, hint)
 
 

@@ -465,7 +465,7 @@ def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:
             help="for example `repeat 3 { … }`; `for` walks a list",
         )
     for _ in range(count):
-        if not _turn(statement.body, scope, top):
+        if not _turn(statement.body, statement.count.span, scope, top):
             return
 
 
@@ -481,16 +481,17 @@ def _for(statement: s.For, scope: Scope, top: bool) -> None:
     hidden = scope.names.get(statement.variable.id)
     for item in items:
         scope.names[statement.variable.id] = item
-        if not _turn(statement.body, scope, top):
+        if not _turn(statement.body, statement.items.span, scope, top):
             break
     scope.names.pop(statement.variable.id, None)
     if hidden is not None:
         scope.names[statement.variable.id] = hidden
 
 
-def _turn(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> bool:
+def _turn(body: tuple[s.Statement, ...], place: Span, scope: Scope, top: bool) -> bool:
     """One turn of a repetition; false when it failed (the next turn would only fail again)."""
     before = len(scope.net.diagnostics)
+    scope.net.budget.spend(place)
     scope.turn += 1
     run_body(body, scope, top)
     return len(scope.net.diagnostics) == before

@@ -58,7 +58,7 @@ def initial_value(
 def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     from .body import run_body
     from .expressions import arguments
-    from .instances import complete_settings
+    from .instances import at_the_call, complete_settings
 
     function = e.function if isinstance(e, s.Call) else e
     if not isinstance(function, s.Name):
@@ -121,6 +121,8 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     try:
         run_body(ref.block.body, inner, top=False)
     finally:
+        if ref.library:
+            at_the_call(net.diagnostics, 0, e.span, function.id)
         scope.net.diagnostics.extend(net.diagnostics)
     if net.diagnostics:
         raise Poisoned

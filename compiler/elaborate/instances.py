@@ -269,7 +269,7 @@ def apply_layer(
     run_body(block.body, inner, top=False)
     if len(scope.net.diagnostics) > before:
         if stage.ref.library:
-            _at_the_call(scope.net.diagnostics, before, stage_span, block.name.id)
+            at_the_call(scope.net.diagnostics, before, stage_span, block.name.id)
         raise Poisoned
     stage.applied_at = stage.applied_at or span
     if not inner.results:
@@ -285,13 +285,13 @@ def apply_layer(
     return Record(inner.results)
 
 
-def _at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> None:
+def at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> None:
     """A mistake that shows inside the library is the caller's: point there first."""
     for k in range(start, len(found)):
         d = found[k]
         if d.span is not None and d.span.source.name.startswith(LIBRARY):
             inside = Label(d.span, d.note or f"in `{name}`")
-            found[k] = replace(d, span=span, note="in this layer", labels=(*d.labels, inside))
+            found[k] = replace(d, span=span, note="this asks for it", labels=(*d.labels, inside))
 
 
 def _bind_inputs(

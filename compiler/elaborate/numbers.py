@@ -85,7 +85,6 @@ def number_call(word: str, values: Sequence[Any], span: Span) -> int | float | b
             "E228",
             f"`{shown}` has no value",
             span,
-            note="" if shown == span.text else shown,
             help="divide by something that is not 0" if word == "div" else "",
         ) from None
     if isinstance(result, complex) or (isinstance(result, float | int) and abs(result) > LARGEST):

@@ -107,13 +107,17 @@ def _match_sizes(
             continue
         known = whole(size, scope)
         if known != n:
+            fixed = isinstance(size, s.Number)
+            reason = "" if fixed else f": {size.span.text} is {known}, not {n}"
+            what = "elements along this axis" if isinstance(wanted, s.TensorType) else "classes"
             raise fail(
                 "E312",
-                f"{who}: {wanted.span.text}, got {type}: {size.span.text} is {known}, not {n}",
+                f"{who}: {wanted.span.text}, got {type}{reason}",
                 span,
                 note=str(type),
                 labels=label,
-                help=f"give it {known} elements along this axis, or declare the size by a name",
+                help=f"give it {known} {what}, or declare the size by {'a' if fixed else 'another'}"
+                " name",
             )
 
 

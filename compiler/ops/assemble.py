@@ -36,7 +36,8 @@ class Concat(Assemble):
             if _without(t.shape, axis) != _without(first, axis) or len(t.shape) != len(first):
                 raise ShapeError(f"`concat` along axis {axis} needs the other sizes to match,"
                                  f" got {list(first)} and {list(t.shape)}",
-                                 code="E322", operand=k)  # fmt: skip
+                                 code="E322", operand=k,
+                                 help="bring them to one form first: `reshape(x, …)`")  # fmt: skip
         total = sum(t.shape[axis] for t in types)
         shape = (*first[:axis], total, *first[axis + 1 :])
         return Type(shape, types[0].dtype, any(t.batched for t in types))

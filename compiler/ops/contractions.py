@@ -48,9 +48,8 @@ class Matmul(Contraction):
         inner_x = 1 if len(x) == 1 else x[-1]
         inner_y = y[0] if len(y) == 1 else y[-2]
         if inner_x != inner_y:
-            help = "write `x' @ y` for the inner product" if len(x) == len(y) == 1 else ""
             raise ShapeError(f"`@` needs matching inner sizes, got {inner_x} and {inner_y}",
-                             code="E301", note=_shown(x, y), help=help)  # fmt: skip
+                             code="E301", note=_shown(x, y), help=_advice(x, y))  # fmt: skip
         return with_batch(_matmul_letters(x, y), types)
 
     def grad(self, g: Value, z: Value, *args: Value) -> tuple[Value | None, ...]:
@@ -85,6 +84,17 @@ def _matmul_letters(x: tuple[int, ...], y: tuple[int, ...]) -> str:
 def _no_product(x: tuple[int, ...], y: tuple[int, ...]) -> str:
     raise ShapeError("`@` needs the axes before the last two to be the same, or absent on one side",
                      code="E320", note=_shown(x, y))  # fmt: skip
+
+
+def _advice(x: tuple[int, ...], y: tuple[int, ...]) -> str:
+    """How the inner sizes of x @ y could be made to match."""
+    if len(x) == len(y) == 1:
+        return "write `x' @ y` for the inner product"
+    if len(x) > 1 and x[-2] == (y[0] if len(y) == 1 else y[-2]):
+        return "transpose the left side: `W' @ x`"
+    if len(y) > 1 and y[-1] == (1 if len(x) == 1 else x[-1]):
+        return "transpose the right side: `x @ W'`"
+    return "the last size of the left side and the first of the right side are the same"
 
 
 def _shown(x: tuple[int, ...], y: tuple[int, ...]) -> str:
@@ -160,7 +170,8 @@ def _check_operand(spec: str, letters: str, t: Type, k: int) -> None:
     named = letters[1:] if t.batched else letters
     if len(named) != len(t.shape) or "b" in named or len(set(named)) < len(named):
         raise ShapeError(f"`{letters}` in `{spec}` does not name the axes of {list(t.shape)}",
-                         code="E323", operand=k)  # fmt: skip
+                         code="E323", operand=k,
+                         help="one letter for each axis, after `b` where it is per example")  # fmt: skip
 
 
 def product_gradients(spec: str, g: Value, x: Value, y: Value) -> tuple[Value, Value]:

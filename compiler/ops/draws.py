@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from .. import random
 from ..op import REQUIRED, Array, Attrs, Elementwise, Op, Run
 from ..scalar import Call, Position, Scalar
-from ..types import Type
+from ..types import ShapeError, Type
 from ..value import Value
 
 
@@ -80,8 +80,12 @@ class Orthogonal(Op):
     options: ClassVar[dict[str, Any]] = {"shape": REQUIRED, "stream": 0, "dtype": "f32"}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        shape = tuple(int(n) for n in attrs["shape"])
+        if len(shape) != 2:
+            raise ShapeError(f"`orthogonal` makes matrices, not {list(shape)}", code="E327",
+                             help="draw a vector with `~ normal` or `~ glorot`")  # fmt: skip
         return args, {
-            "shape": tuple(int(n) for n in attrs["shape"]),
+            "shape": shape,
             "stream": int(attrs.get("stream", 0)),
             "dtype": attrs.get("dtype", "f32"),
         }

@@ -92,7 +92,7 @@ class Argmax(Reduction):
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
         if attrs["batch"]:
             raise ShapeError("`argmax` over the batch has no meaning for one example", code="E325",
-                             operand=0)  # fmt: skip
+                             operand=0, help="leave out `batch`")  # fmt: skip
         return super().infer(types, attrs)
 
     def evaluate(self, y: Value, args: tuple[Array, ...]) -> Array:

@@ -52,7 +52,8 @@ class Reshape(View):
         shape = attrs["shape"]
         if prod(shape) != x.size or any(n < 0 for n in shape):
             raise ShapeError(f"{list(x.shape)} has {x.size} elements and cannot become"
-                             f" {list(shape)}", code="E321", operand=0)  # fmt: skip
+                             f" {list(shape)}", code="E321", operand=0,
+                             help="the sizes multiplied give the elements; one may be -1")  # fmt: skip
         return Type(shape, x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:
@@ -84,7 +85,8 @@ class Transpose(View):
         perm = attrs["perm"]
         if sorted(perm) != list(range(len(x.shape))):
             raise ShapeError(f"{list(perm)} is not an order of the {len(x.shape)} axes of"
-                             f" {list(x.shape)}", code="E324", operand=0)  # fmt: skip
+                             f" {list(x.shape)}", code="E324", operand=0,
+                             help=f"name each of 0 to {len(x.shape) - 1} once")  # fmt: skip
         return Type(tuple(x.shape[k] for k in perm), x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:
