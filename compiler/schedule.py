@@ -10,12 +10,10 @@ only run after it, the new value goes to a temporary instead and is copied at th
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from .collector import without_collector
 from .fuse import make_kernels
 from .graph import Graph
 from .kernels.drafts import Draft, Fused, Home
@@ -28,24 +26,12 @@ from .value import Value
 _NUMBER = 8  # bytes that each runtime scalar takes
 
 
+@without_collector()
 def plan(graph: Graph, capacity: int) -> Plan:
     """The plan of a step: fused, ordered, placed."""
-    with _without_collector():
-        fused = make_kernels(graph)
-        order = _Order(list(fused.drafts), fused.normal.updated)
-        return _Arena(graph, fused, order, capacity).plan()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Planning makes many objects and no cycles: looking for some takes 40% of its time."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
+    fused = make_kernels(graph)
+    order = _Order(list(fused.drafts), fused.normal.updated)
+    return _Arena(graph, fused, order, capacity).plan()
 
 
 # ---------------------------------------------------------------- order
