@@ -105,7 +105,7 @@ def operand(meaning: Meaning, span: Span, scope: Scope) -> Value | float:
     """A value or number to compute with; a one-output record is its output. Raises Failure E220."""
     if isinstance(meaning, Value):
         return meaning
-    if is_number(meaning):
+    if is_number(meaning) and not isinstance(meaning, str):
         return cast(float, meaning)
     if isinstance(meaning, Record):
         names = ", ".join(f".{n}" for n in meaning.fields)
@@ -123,6 +123,8 @@ def not_a_value(meaning: Meaning, span: Span) -> Failure:
         advice = f"apply it to a value: `x -> {shown}`"
     elif isinstance(meaning, Function):
         advice = f"call it: `{meaning.name}(x)`"
+    elif isinstance(meaning, str):
+        advice = "numbers and names are written without quotes"
     elif isinstance(meaning, tuple):
         advice = "choose one of its items with `[0]`, or join them with `concat(a, b)`"
     return fail(

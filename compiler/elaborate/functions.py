@@ -14,7 +14,7 @@ from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..autodiff import gradient
 from ..graph import topological
-from ..op import Op, apply, constant, registry
+from ..op import REQUIRED, Op, apply, constant, registry
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
 from .numbers import NUMERIC, is_number, number_call
@@ -89,6 +89,14 @@ def operation_call(
                 written_at(named, key, span),
                 help="write a number, a word, a list, or a setting of the block",
             )
+    missing = [o for o, default in op.options.items() if default is REQUIRED and o not in options]
+    if missing:
+        raise fail(
+            "E231",
+            f"`{op.name}` needs its option `{missing[0]}`",
+            span,
+            help=f"`chainrule doc {op.name}` shows how it is used",
+        )
     values = tuple(_operand(a, span, scope) for a in operands)
     return build(op.name, values, options, span, scope)
 
