@@ -10,9 +10,11 @@ merged into the next, so that softmax and cross-entropy meet and become A − Y.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from ..compiler.autodiff import gradient
 from ..compiler.graph import Output
@@ -39,6 +41,7 @@ class Derivative:
     unreduced: Term
     changes: tuple[Change, ...]
     closed: Term
+    known: Mapping[Value, Term] = field(default_factory=dict, repr=False)
 
 
 @dataclass
@@ -101,6 +104,30 @@ class Backprop:
         """The loss over stand-ins, with the steps `between` and the labels' one-hot written out."""
         return self.equations.body(self.loss, [*between, *self.equations.labels])[self.loss]
 
+    def reduced(
+        self, raw: Value, users: Iterable[Value]
+    ) -> tuple[Value, Value, tuple[Change, ...], Mapping[Value, Term]]:
+        """(raw, simplified, changes, terms) of what the steps `users` send back.
+
+        What stands inside a whole block is simplified first, so that its parts are known by name.
+        """
+        named = {
+            self.equations.body(w)[x]: name
+            for w in users
+            if w in self.equations.inner
+            for x, name in self.names.terms.items()
+            if x in self.equations.body(w) and x not in self.equations.stand_in
+        }
+        if not named:
+            (value,), changes = simplified([raw])
+            return raw, value, changes, self.known
+        parts, _ = simplified([*named])
+        normal = dict(zip(named, parts, strict=True))
+        raw = rebuilt(raw, normal.get)[raw]
+        (*_, value), changes = simplified([*parts, raw])
+        terms = {normal[x]: name for x, name in named.items()}
+        return raw, value, changes, ChainMap(terms, cast(dict[Value, Term], self.known))
+
     def name_prime(self, v: Value) -> None:
         """Give g′ of an activation step a leaf and a term."""
         (z,) = self.equations.steps[v].operands
@@ -111,7 +138,8 @@ class Backprop:
         """Give the δ of a kept step a leaf and a term: its closed form if that is short."""
         self.slots[v] = make_leaf("input", f"d{len(self.slots)}", v.type)
         closed = self.deltas[v].closed
-        short = closed.size <= SHORT and not t.hidden(closed)
+        # The formula of a whole block uses its δ three times: there a name is shorter.
+        short = closed.size <= SHORT and not t.hidden(closed) and v not in self.equations.inner
         partial = t.partial(self.names[self.loss], self.names[v])
         self.known[self.slots[v]] = closed if short else partial
 
@@ -235,13 +263,13 @@ def _derivative(
     unreduced: Term | None = None,
 ) -> Derivative:
     """Simplify, and write both forms."""
-    (value,), later = simplified([raw])
+    raw, value, later, known = b.reduced(raw, b.users.get(of, ()))
     changes = (*first, *later)
-    known, aliases = b.known, dict(b.aliases)
+    aliases = dict(b.aliases)
     for c in first:  # a step in its stable form keeps its name
         written = formulas([c.before, c.after], known, b.batch, b.aliases)
         if written[c.before] in b.aliases.values():
             aliases[written[c.after]] = written[c.before]
     unreduced = unreduced or formulas([raw], known, b.batch, aliases)[raw]
     closed = formulas([value], known, b.batch, aliases)[value]
-    return Derivative(of, raw, value, unreduced, changes, closed)
+    return Derivative(of, raw, value, unreduced, changes, closed, known)

@@ -118,6 +118,8 @@ class _Picture:
     def _needed(self) -> set[Value]:
         """Values that stand in the formula of a gradient."""
         of_name = {name: v for v, name in self.b.names.terms.items()}
+        inside = {x: v for v, whole in self.eq.inner.items() for x in whole.terms()}
+        of_name = {name: inside.get(v, v) for name, v in of_name.items()}
         known = self.b.known
         stack = [d.closed for d in (*self.b.deltas.values(), *self.b.params.values())]
         for v in self.b.primes:
@@ -152,6 +154,10 @@ class _Picture:
             right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
         note = [(self.notes[v], "faint")] if v in self.notes else []
         rows: list[str | tuple[str, str]] = [*_broken(self._shown(right, v)), *note]
+        if v in self.eq.inner:
+            normal = self.eq.inner[v].normal
+            definition = right_hand_side(normal, self.b.names.terms)
+            rows += _broken(f"{self.b.names.text(normal)} = {unicode(definition)}")
         label = lines(self._shown(self.b.names[v], v), *rows, faint=self.dot.theme.faint)
         self._node(v, "loss" if v is self.b.loss else "block", label)
         for p in step.params:

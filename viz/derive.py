@@ -30,9 +30,9 @@ from .formula import formulas, right_hand_side
 from .indices import elements
 from .local import local_derivatives
 from .names import Names, names
-from .simplify import Change
 from .terms import Term
 from .unicode import unicode, unicode_name
+from .wholes import Inner
 
 # Evaluates a graph's outputs, by name, at one random point, in f64.
 Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
@@ -157,6 +157,8 @@ def _chosen(graph: Graph, params: Iterable[str] | None) -> list[Value]:
 def _given(b: Backprop, called: Names) -> Iterable[Fact]:
     """The equations on the way to the loss, in order."""
     for v, step in b.equations.steps.items():
+        if v in b.equations.inner:
+            yield from _given_inside(b.equations.inner[v], called)
         right = right_hand_side(v, called.terms, b.batch)
         names_ = [x.origin.name for x in (v,) if x.origin.name and unicode_name(x.origin.name)
                   != unicode(called[v])]  # fmt: skip
@@ -164,6 +166,13 @@ def _given(b: Backprop, called: Names) -> Iterable[Fact]:
         block = step.block if step.kind in ("elementwise", "loss", "function") else ""
         inside = v.origin.instance != ""
         yield Fact(called[v], right, ", ".join(w for w in (words, block if inside else "") if w))
+
+
+def _given_inside(whole: Inner, called: Names) -> Iterable[Fact]:
+    """Mean, variance and x̂ of a normalisation."""
+    for x in whole.steps:
+        epsilon = f", ε = {whole.epsilon:g}" if x is whole.normal else ""
+        yield Fact(called[x], right_hand_side(x, called.terms), x.origin.block + epsilon)
 
 
 # ---------------------------------------------------------------- one passage a derivative
@@ -191,7 +200,7 @@ def _passage(b: Backprop, d: Derivative) -> Passage:
         t.partial(b.names[b.loss], b.names[d.of]),
         chain_to(b, d.of),
         d.unreduced,
-        tuple(_rewrites(b, d.changes)),
+        tuple(_rewrites(b, d)),
         d.closed,
         d.of.op.name == "param",
         str(list(d.of.shape)) if d.of.shape else "",
@@ -232,14 +241,13 @@ def _paths(b: Backprop, v: Value) -> list[list[Value]] | None:
     return found
 
 
-def _rewrites(b: Backprop, changes: Iterable[Change]) -> Iterable[Rewrite]:
+def _rewrites(b: Backprop, d: Derivative) -> Iterable[Rewrite]:
     """The changes a reader can see, each once."""
-    known = b.known
     seen: set[tuple[str, str, str]] = set()
-    for c in changes:
+    for c in d.changes:
         if c.rule in TIDYING:
             continue
-        written = formulas([c.before, c.after], known, b.batch, b.aliases)
+        written = formulas([c.before, c.after], d.known, b.batch, b.aliases)
         before, after = written[c.before], written[c.after]
         key = (c.rule, unicode(before), unicode(after))
         if before == after or key[1] == key[2] or key in seen:

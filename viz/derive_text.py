@@ -76,11 +76,21 @@ def broken(line: str, indent: str) -> list[str]:
 
 
 def _last_break(line: str, least: int) -> int:
-    for mark in (" + ", " − ", ")(", " ⊙ ", " · ", " / "):
-        cut = line.rfind(mark, least, WIDTH)
-        if cut >= 0:
-            return cut + (1 if mark == ")(" else 0)
-    return -1
+    """The last place to break within the fewest brackets; before + and − rather than ⊙."""
+    best, found = (99, 9), -1
+    for k, depth in enumerate(_depths(line[:WIDTH])):
+        for rank, mark in enumerate((" + ", " − ", ")(", " ⊙ ", " · ", " / ")):
+            if k >= least and line.startswith(mark, k) and (depth, rank // 3) <= best:
+                best, found = (depth, rank // 3), k + (mark == ")(")
+    return found
+
+
+def _depths(line: str) -> Iterable[int]:
+    """How many brackets are open after each character."""
+    depth = 0
+    for c in line:
+        depth += (c in "([") - (c in ")]")
+        yield depth
 
 
 def _passage(p: Passage) -> list[str]:

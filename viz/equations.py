@@ -16,6 +16,7 @@ from functools import cached_property
 from ..compiler.graph import Graph, Output, topological
 from ..compiler.graph import leaf as make_leaf
 from ..compiler.value import Value
+from .wholes import Inner, inner, is_part_of_whole
 
 LEAVES = ("input", "param", "state", "scalar")
 
@@ -49,6 +50,7 @@ class Equations:
     graph: Graph
     steps: dict[Value, Step]
     stand_in: dict[Value, Value] = field(repr=False)
+    _bodies: dict[Value, dict[Value, Value]] = field(default_factory=dict, repr=False)
 
     def body(self, v: Value, through: Iterable[Value] = ()) -> dict[Value, Value]:
         """The equation of `v` over stand-ins, as what each value below it became.
@@ -56,7 +58,17 @@ class Equations:
         Anchors in `through` keep their own equation inside; all others are cut.
         """
         whole = {v, *through}
-        return rebuilt(v, lambda a: None if a in whole else self.stand_in.get(a))
+        if len(whole) > 1:
+            return rebuilt(v, lambda a: None if a in whole else self.stand_in.get(a))
+        if v not in self._bodies:
+            self._bodies[v] = rebuilt(v, lambda a: None if a is v else self.stand_in.get(a))
+        return self._bodies[v]
+
+    @cached_property
+    def inner(self) -> dict[Value, Inner]:
+        """What stands inside the steps that are whole blocks."""
+        found = {v: inner(v, step.inside) for v, step in self.steps.items()}
+        return {v: i for v, i in found.items() if i is not None}
 
     @cached_property
     def labels(self) -> list[Value]:
@@ -196,7 +208,7 @@ def _around_layer(v: Value) -> list[Value]:
 
 def _is_named(v: Value, with_params: set[str]) -> bool:
     o = v.origin
-    if not o.name or o.role != "forward" or v.op.family == "leaf":
+    if not o.name or o.role != "forward" or v.op.family == "leaf" or is_part_of_whole(v):
         return False
     inner = o.instance != "" and from_library(v) and o.instance not in with_params
     return not inner and _is_interesting(v)

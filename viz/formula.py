@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
+from math import isclose
 from typing import cast
 
 from ..compiler.value import Value
@@ -195,8 +196,8 @@ def _add(r: _Reader, v: Value, args: list[Term]) -> Term:
     if n is not None and n < 0:
         return t.sub(args[0], t.number(-n))
     if args[0].kind == "neg" and args[1].kind != "neg":
-        return t.sub(args[1], args[0].parts[0])
-    return t.add(*args)
+        return _minus(args[1], args[0].parts[0])
+    return _minus(args[0], args[1].parts[0]) if args[1].kind == "neg" else t.add(*args)
 
 
 def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
@@ -210,7 +211,45 @@ def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
     scalars = [not x.shape or t.is_number(a) for x, a in zip(v.args, args, strict=True)]
     if scalars[1] and not scalars[0]:
         return t.times(args[1], args[0])
-    return t.times(*args) if any(scalars) else t.hadamard(*args)
+    if any(scalars):
+        return _mean_of_axes(r, v.args[0], v.args[1]) or t.times(*args)
+    # A sum reaches as far right as it can, so it stands last.
+    return t.hadamard(*(args[::-1] if _ends_open(args[0]) and not _ends_open(args[1]) else args))
+
+
+def _mean_of_axes(r: _Reader, factor: Value, total: Value) -> Term | None:
+    """(1/n) Σ x for a number times a sum (perhaps times y) that adds n elements."""
+    n, total = number_of(factor), _bare(total)
+    if n is None or total in r.given:
+        return None
+    if total.op.name == "mul":
+        for x, y in (total.args, total.args[::-1]):
+            mean = _mean_of_axes(r, factor, x)
+            if mean is not None and x.type.size < y.type.size:
+                minus = mean.kind == "neg"
+                made = t.hadamard(r.terms[y], mean.parts[0] if minus else mean)
+                return t.neg(made) if minus else made
+        return None
+    if total.op.name != "sum" or total.attrs["batch"] or r.terms[total].kind != "total":
+        return None
+    count = total.args[0].type.size // total.type.size
+    if count == 1 or not isclose(abs(n) * count, 1.0, rel_tol=1e-6):
+        return None
+    mean = t.times(t.ratio(1, count), r.terms[total])
+    return t.neg(mean) if n < 0 else mean
+
+
+def _ends_open(term: Term) -> bool:
+    """A sum, perhaps with a number before it."""
+    return term.kind in ("total", "mean") or (term.kind == "times" and _ends_open(term.parts[1]))
+
+
+def _minus(a: Term, b: Term) -> Term:
+    """a − b; of two sums taken away the plain one comes first: δ − mean δ − x̂ ⊙ mean(δ ⊙ x̂)."""
+    crossed = a.kind == "sub" and a.parts[1].kind == "hadamard" and _ends_open(a.parts[1].parts[1])
+    if crossed and _ends_open(b):
+        return t.sub(t.sub(a.parts[0], b), a.parts[1])
+    return t.sub(a, b)
 
 
 def _div(r: _Reader, v: Value, args: list[Term]) -> Term:
@@ -222,6 +261,9 @@ def _div(r: _Reader, v: Value, args: list[Term]) -> Term:
 def _over(above: Term, below: Term, divisor: Value) -> Term:
     """A quotient; over m it is a mean."""
     if _bare(divisor).op.name != "batch_size":
+        n = number_of(divisor)
+        if n is not None and n > 1 and n == int(n) and above.kind == "total":
+            return t.times(t.ratio(1, int(n)), above)
         return t.quotient(above, below)
     if above.kind == "total":
         return t.mean(above.parts[0], above.text)
@@ -303,7 +345,7 @@ _RULES: dict[str, Rule] = {
     "constant": lambda r, v, args: t.number(v.attrs["value"]),
     "batch_size": lambda r, v, args: t.symbol("m"),
     "add": _add,
-    "sub": lambda r, v, args: t.sub(*args),
+    "sub": lambda r, v, args: _minus(*args),
     "neg": lambda r, v, args: t.neg(args[0]),
     "mul": _mul,
     "div": _div,

@@ -47,8 +47,7 @@ def latex(term: Term) -> str:
         case "symbol":
             return latex_name(term.text)
         case "number":
-            known = {"0.5": r"\tfrac{1}{2}", "0.25": r"\tfrac{1}{4}", "0.333333": r"\tfrac{1}{3}"}
-            return known.get(term.text, _latex_number(term.text))
+            return _latex_number(term.text)
         case "call":
             return f"{_function(term.text)}({', '.join(map(latex, parts))})"
         case "prime":
@@ -115,6 +114,10 @@ def _function(name: str) -> str:
 
 
 def _latex_number(text: str) -> str:
+    text = {"0.5": "1/2", "0.25": "1/4"}.get(text, text)
+    above, line, below = text.partition("/")
+    if line:
+        return rf"\tfrac{{{above}}}{{{below}}}"
     mantissa, mark, exponent = text.partition("e")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if mark else text
 

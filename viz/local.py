@@ -64,8 +64,9 @@ def _sent_back(b: Backprop, w: Value, u: Value) -> Term:
     """What the step w sends back to u when δ comes in, for one example."""
     delta = make_leaf("input", "delta", w.type)
     body = b.equations.body(w)[w]
-    (value,), _ = simplified([gradient(body, [b.equations.stand_in[u]], seed=delta)[0]])
-    known = {**b.known, delta: DELTA}
+    sent = gradient(body, [b.equations.stand_in[u]], seed=delta)[0]
+    _, value, _, terms = b.reduced(sent, [w])
+    known = {**terms, delta: DELTA}
     found = formulas([value], known, False, b.aliases)[value]
     return found.parts[0] if found.kind == "total" and found.text == "i" else found
 

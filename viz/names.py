@@ -39,7 +39,7 @@ def names(equations: Equations, *, batch: bool = True) -> Names:
     """Names for every anchor: capitals where matrices hold the batch."""
     layers = dense_chain(equations)
     if layers is None:
-        return Names(_own_names(equations), False)
+        return Names({**(own := _own_names(equations)), **_inner_names(equations, own)}, False)
     return Names(_textbook_names(equations, layers, batch), True, tuple(layers))
 
 
@@ -133,6 +133,16 @@ def _own_names(equations: Equations, taken: dict[Value, str] | None = None) -> d
             seen[name] += 1
             name = f"{name}_{seen[name]}"
         found[v] = t.symbol(name)
+    return found
+
+
+def _inner_names(equations: Equations, own: dict[Value, Term]) -> dict[Value, Term]:
+    """μ, σ², x̂ of the normalisations, numbered where there are several."""
+    taken = {name.text for name in own.values()}
+    numbered = len(equations.inner) > 1 or not taken.isdisjoint(("x_hat", "mu", "sigma"))
+    found: dict[Value, Term] = {}
+    for number, inner in enumerate(equations.inner.values(), start=1):
+        found.update(inner.terms(f"_{number}" if numbered else ""))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 # Binding strength, weakest first.
 COMPARE, ADD, TIMES, PRODUCT, POWER, ATOM = range(6)
@@ -36,8 +37,23 @@ def symbol(name: str) -> Term:
 
 
 def number(value: float) -> Term:
-    shown = Term("number", (), f"{abs(value):.6g}")
+    shown = Term("number", (), _fraction(abs(value)) or f"{abs(value):.6g}")
     return _term("neg", shown) if value < 0 else shown
+
+
+def ratio(above: int, below: int) -> Term:
+    """A fraction of two numbers, as a number."""
+    return Term("number", (), f"{above}/{below}")
+
+
+def _fraction(value: float) -> str:
+    """2/3 for 0.666667: a number with many places that is a simple fraction."""
+    if value >= 1000 or len(f"{value:.6g}".lstrip("0.").replace(".", "")) < 5:
+        return ""
+    near = Fraction(value).limit_denominator(1000)
+    simple = near.denominator > 1 and 0 < near.numerator <= 12
+    close = abs(float(near) - value) <= 1e-7 * value
+    return f"{near.numerator}/{near.denominator}" if simple and close else ""
 
 
 def call(function: str, *arguments: Term) -> Term:

@@ -31,7 +31,7 @@ def unicode(term: Term) -> str:
         case "symbol":
             return unicode_name(term.text)
         case "number":
-            return _FRACTIONS.get(term.text, term.text.replace("-", "−"))
+            return _unicode_number(term.text)
         case "call":
             return f"{term.text}({', '.join(map(unicode, parts))})"
         case "prime":
@@ -82,7 +82,13 @@ def unicode(term: Term) -> str:
     raise ValueError(term.kind)
 
 
-_FRACTIONS = {"0.5": "½", "0.25": "¼", "0.333333": "⅓"}
+_FRACTIONS = {"0.5": "½", "0.25": "¼", "1/2": "½", "1/3": "⅓", "2/3": "⅔", "1/4": "¼"}
+
+
+def _unicode_number(text: str) -> str:
+    if text in _FRACTIONS:
+        return _FRACTIONS[text]
+    return f"({text})" if "/" in text else text.replace("-", "−")
 
 
 def _wrapped(term: Term, least: int) -> str:
@@ -126,7 +132,8 @@ def _short(term: Term) -> bool:
 
 def _summed(sign: str, body: Term) -> str:
     text = unicode(body)
-    if (level(body) <= ADD and body.kind != "neg") or body.kind == "quotient":
+    joined = body.kind in ("quotient", "hadamard")
+    if (level(body) <= ADD and body.kind != "neg") or joined:
         return f"{sign}({text})" if sign.endswith("Σ") else f"{sign} ({text})"
     return f"{sign} {text}"
 
