@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
-from chainrule.compiler.collector import without_collector
+from chainrule.dsl.collector import without_collector
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.passes import lower, optimise, stabilise
 from chainrule.compiler.schedule import plan

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .collector import without_collector
+from ..dsl.collector import without_collector
 from .contract import contract
 from .graph import Graph
 from .layout import layout

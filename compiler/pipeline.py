@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..dsl import syntax as s
-from .collector import without_collector
+from ..dsl.collector import without_collector
 from .elaborate import Module, forward, load_module, parse_module
 from .graph import Graph
 from .passes import lower, optimise, stabilise

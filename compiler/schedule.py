@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
-from .collector import without_collector
+from ..dsl.collector import without_collector
 from .fuse import make_kernels
 from .graph import Graph
 from .kernels.drafts import Draft, Fused, Home

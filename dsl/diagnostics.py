@@ -14,7 +14,6 @@ from typing import Any
 
 from .source import Span
 
-
 LONGEST = 160  # of a source line that is shown whole
 
 

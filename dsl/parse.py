@@ -8,9 +8,6 @@ What to say about a mistake is `mistakes`' affair; names and shapes are the comp
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,8 @@ from typing import Any
 from lark.exceptions import UnexpectedToken
 from lark.grammar import Rule
 
-from .diagnostics import Diagnostic, Failure, fail
+from .collector import without_collector
+from .diagnostics import Diagnostic, Failure, did_you_mean, fail
 from .documentation import attach
 from .layout import CLOSES, Layout
 from .lexer import TERMINALS, WORDS, Lexeme, grammar, lex
@@ -34,20 +32,30 @@ MAX_DIAGNOSTICS = 50
 _TARGETS = {"param", "state", "update", "when", "repeat", "for", "scan", "load", "minimize"}
 
 
-def read(path: Path) -> Source:
-    """A `.net` file's text; a `Failure` where it cannot be one."""
+def read(path: Path, span: Span | None = None) -> Source:
+    """A `.net` file's text; a `Failure` E120 where it cannot be one. `span`: who asks for it."""
     try:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
-            raise fail("E120", f"`{path}` is too large for a `.net` file", help=_TOO_LARGE)
+            raise fail("E120", f"`{path}` is too large for a `.net` file", span, help=_TOO_LARGE)
         return Source.read(path)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        raise fail("E120", f"cannot read `{path}`: {reason}", help="check the path") from None
+        advice = did_you_mean(path.name, _siblings(path)) or _PATHS
+        raise fail("E120", f"cannot read `{path}`: {reason}", span, help=advice) from None
     except UnicodeDecodeError as error:
         message = f"`{path}` is not UTF-8 text (byte {error.start})"
-        raise fail("E120", message, help="save it as UTF-8, or check that it is a `.net`") from None
+        advice = "save it as UTF-8, or check that it is a `.net`"
+        raise fail("E120", message, span, help=advice) from None
 
 
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [p.name for p in path.parent.glob("*.net")]
+    except OSError:
+        return []
+
+
+_PATHS = "check the path; in `import` it starts at the folder of the importing file"
 _TOO_LARGE = f"the limit is {MAX_CHARACTERS // 1_000_000} million characters; split it by `import`"
 
 
@@ -64,25 +72,12 @@ def parse_partial(source: Source) -> tuple[File, list[Diagnostic]]:
     refusal = _refusal(source)
     if refusal:
         return File(source, (), ()), [refusal]
-    with _no_collection():
+    with without_collector():
         run = _Run(source, "file")
     # A declaration without a name stands for a header that could not be read (`_feed_header`).
     declarations = [d for d in run.result or () if d.name.id or isinstance(d, Import)]
     described = attach(declarations, run.comments)
     return File(source, described, run.comments), run.report(misplaced(described))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Holds the garbage collector back: a parse makes many objects and none of them is garbage,
-    and looking through them again and again takes longer than the parse."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def parse_expression(source: Source) -> Expr:

@@ -58,7 +58,7 @@ def _stdin() -> str:
     try:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise fail("E202", f"standard input is not UTF-8 text (byte {error.start})") from None
+        raise fail("E120", f"standard input is not UTF-8 text (byte {error.start})") from None
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Diagnostic, Failure, Label, did_you_mean, fail
-from ...dsl.parse import parse, parse_expression
+from ...dsl.parse import parse, parse_expression, read
 from ...dsl.source import Source
 from ..op import registry
 from .limits import bounded
@@ -165,23 +165,7 @@ def _read(path: Path, asked: s.Import | None) -> s.File:
             span,
             help="networks live in files ending in `.net`",
         )
-    try:
-        source = Source.read(path)
-    except UnicodeDecodeError as error:
-        message = f"`{path}` is not UTF-8 text (byte {error.start})"
-        raise fail("E202", message, span, help="save it as UTF-8") from None
-    except OSError as error:
-        near = did_you_mean(path.name, _siblings(path))
-        advice = near or "check the path, which starts at the folder of this file"
-        raise fail("E201", f"cannot read `{path}`: {error.strerror}", span, help=advice) from None
-    return parse(source)
-
-
-def _siblings(path: Path) -> list[str]:
-    try:
-        return [p.name for p in path.parent.glob("*.net")]
-    except OSError:
-        return []
+    return parse(read(path, span))
 
 
 def _assemble(file: s.File, path: Path | None, overrides: Mapping[str, str]) -> Module:

@@ -189,7 +189,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path) -> None:
     with pytest.raises(Failure) as caught:
         load_module(tmp_path / "digit.net")
     (found,) = caught.value.diagnostics
-    assert (found.code, found.help) == ("E201", "did you mean `digits.net`?")
+    assert (found.code, found.help) == ("E120", "did you mean `digits.net`?")
 
 
 def test_several_independent_mistakes_are_told_in_one_run() -> None:

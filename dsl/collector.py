@@ -1,7 +1,7 @@
 """Compiling without the garbage collector.
 
-The stages make many objects and no cycles, so that looking for cycles finds nothing and takes up to
-half of their time (measured on a net of 1,000 layers).
+Parsing and the compiler's stages make many objects and none of them is garbage, so that looking for
+cycles finds nothing and takes up to half of their time (`benchmarks/frontend.py` shows it).
 """
 
 from __future__ import annotations
