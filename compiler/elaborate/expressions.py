@@ -95,7 +95,7 @@ def _places(e: s.Expr) -> tuple[Span, ...]:
 
 def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
     right = evaluate(e.right, scope)
-    if is_number(left) and is_number(right):
+    if is_number(left) and is_number(right) and INFIX[e.op] in NUMERIC:
         return number_call(INFIX[e.op], [left, right], e.span)
     a, b = operand(left, e.left.span, scope), operand(right, e.right.span, scope)
     return build(INFIX[e.op], (a, b), {}, e.span, scope)
