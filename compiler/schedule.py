@@ -274,5 +274,13 @@ class _Arena:
             type = home.value.type
             number = type.size == 1 and not type.batched
             where = recorded if o.kind in ("loss", "metric") and number else outputs
-            where[o.name] = self._buffer(home)
+            where[o.name] = self._seen_as(o.name, o.value.type, self._buffer(home))
         return recorded, outputs
+
+    def _seen_as(self, name: str, type: Type, index: int) -> int:
+        """A reshaped value shares its operand's memory, but is read in its own shape."""
+        base = self.buffers[index]
+        if base.type.shape == type.shape or base.transposed:
+            return index
+        self.buffers.append(Buffer(name, "output", base.type.with_(shape=type.shape), base.offset))
+        return len(self.buffers) - 1
