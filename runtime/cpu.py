@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.emit.cpu import Program, Target, emit, plain_words
+from ..compiler.emit.cpu import Program, Target, aligned, emit, plain_words
 from ..compiler.plan import ALIGN, Buffer, Plan
 from ..dsl.diagnostics import fail
 from . import kernel_cache
@@ -24,6 +24,8 @@ from .device import Array, Feed
 from .threads import Crew, processors
 
 SMALL = 2_500.0  # ns: a kernel that one thread does faster than two can meet
+PART = 10_000.0  # ns: work that a thread takes at a time, where there is more
+MOST_PARTS = 4  # for each thread
 SMALL_STEP = 25_000.0  # ns: a step that is not worth the meetings of several threads
 HUGE_PAGES = 1 << 22
 # The compiled `walk(job, thread)` of driver.py; ctypes lets other Python threads run meanwhile.
@@ -132,7 +134,8 @@ class CpuLoaded:
         self._shared = [program.sources[launch.source].shared for launch in program.launches]
         self._starts = program.rows()[1]
         self._rows = np.array([program.rows(t)[0] or [0] for t in range(threads)], np.int64)
-        self._sync = np.zeros(2 * ALIGN // 8, np.int64)
+        # The barrier's counter in a cache line of its own, then one counter for each launch.
+        self._sync = np.zeros(2 * ALIGN // 8 + len(program.launches), np.int64)
         self._most, self._small = threads, SMALL
         self._tables: dict[int, NDArray[np.int64]] = {}
         work = sum(launch.work for launch in program.launches)
@@ -154,12 +157,13 @@ class CpuLoaded:
         ran_alone = ran_shared = asked = False
         for k, launch in enumerate(self._launches):
             alone = threads == 1 or not self._shared[k] or launch.work < self._small
+            parts = threads * min(max(1, int(launch.work / (threads * PART))), MOST_PARTS)
             asked = asked or launch.barrier
             barrier = asked and (ran_shared or (ran_alone and not alone))
             if barrier:
                 ran_alone = ran_shared = asked = False
             ran_alone, ran_shared = ran_alone or alone, ran_shared or not alone
-            program[k] = (self._addresses[k], self._starts[k], barrier, alone)
+            program[k] = (self._addresses[k], self._starts[k], barrier, 0 if alone else parts)
         return program
 
     def share_everything(self) -> None:
@@ -278,8 +282,12 @@ class CpuLoaded:
         program = self._tables[threads]
         self._arena[:8].view(np.int64)[0] = np.uint64(seed & (2**64 - 1)).astype(np.int64)
         records = np.empty((steps, len(self.plan.recorded)))
-        counter = -(-self._sync.ctypes.data // ALIGN) * ALIGN
-        goal = int(self._sync[(counter - self._sync.ctypes.data) // 8])
+        counter = aligned(self._sync.ctypes.data)
+        barrier = (counter - self._sync.ctypes.data) // 8
+        # The barrier goes on from where it stands: a helper may not yet have seen its last number.
+        # Claims start anew: all of them were made before the last barrier.
+        goal = int(self._sync[barrier])
+        self._sync[barrier + 1 :] = 0
 
         job = np.array(
             [

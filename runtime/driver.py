@@ -23,7 +23,9 @@ from . import simd
 from .simd.blocks import least, share
 from .simd.lanes import F32, F64, I8, I32, I64
 
-# program: address of the kernel, index of its row, wait before it, for thread 0 alone.
+# program: address of the kernel, index of its row, wait before it, and in how many parts it is done
+# (0: whole, by thread 0). More parts than threads are taken by whoever is free: a thread that
+# the system has stopped for a while holds up the others by one part, not by its share.
 # fields: address of the examples, where the input lies, bytes of one example.
 # Element types of scalars, in the arena and in the tables.
 CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}
@@ -174,6 +176,17 @@ def meet(typingctx: Any, counter: Any, goal: Any, threads: Any) -> Any:
     return types.int64(types.int64, types.int64, types.int64), lower
 
 
+@intrinsic
+def claim(typingctx: Any, counter: Any) -> Any:
+    """The number in a counter, which grows by one: no two threads get the same."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], I64.as_pointer())
+        return builder.atomic_rmw("add", place, ir.Constant(I64, 1), "monotonic")
+
+    return types.int64(types.int64), lower
+
+
 def _rest(b: ir.IRBuilder, turns: Any) -> None:
     """One turn of waiting: a hint to the processor, later a word to the system."""
     if platform.machine() in ("x86_64", "AMD64"):
@@ -202,7 +215,8 @@ def walk(job: int, thread: int) -> int:
     alike, with records [step, results]: addresses of tables. `rows`: address of the table of
     offsets, `row_bytes` for each thread. `picked`: address of the positions of the examples in
     the fields. A step that records something not finite is the last. `counter`: address of the
-    barrier, which stands at `goal` when all threads begin.
+    barrier, which stands at `goal` when all threads begin; 64 bytes on, one counter for each
+    kernel, at zero.
     """
     arena, program, kernels = at(job, 0), at(job, 1), at(job, 2)
     rows = at(job, 3) + thread * at(job, 19)
@@ -234,10 +248,19 @@ def walk(job: int, thread: int) -> int:
             if threads > 1 and at(program, 4 * k + 2):
                 goal = meet(counter, goal, threads)
             address, row = at(program, 4 * k), rows + 8 * at(program, 4 * k + 1)
-            if at(program, 4 * k + 3) == 0:
+            parts = at(program, 4 * k + 3)
+            if parts == 0:
+                if thread == 0:
+                    call(address, arena, row, count, 0, 1)
+            elif parts <= threads:
                 call(address, arena, row, count, thread, threads)
-            elif thread == 0:
-                call(address, arena, row, count, 0, 1)
+            else:
+                claims = counter + 64 + 8 * k
+                before = s * (parts + threads)  # in every step each thread claims once too often
+                part = claim(claims) - before
+                while part < parts:
+                    call(address, arena, row, count, part, parts)
+                    part = claim(claims) - before
         if threads > 1:
             goal = meet(counter, goal, threads)
         bad = False

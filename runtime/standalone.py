@@ -44,7 +44,7 @@ class Program:
         self._kernels = kernels  # keeps their machine code alive
         self._rows = np.array(facts["rows"] or [0], np.int64)
         self._table = np.array(
-            [[kernels[k].address, row, 0, 1] for k, row in facts["launches"]], np.int64
+            [[kernels[k].address, row, 0, 0] for k, row in facts["launches"]], np.int64
         ).reshape(-1, 4)
         self._steps_done = 0
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
