@@ -217,7 +217,7 @@ def _output(statement: s.Output, scope: Scope, top: bool) -> None:
                 help="name them: `output mean = …, spread = …`",
             )
         scope.given_at[word] = item.span
-        if item.name is not None:
+        if item.name is not None and not _says_itself(item.name, item.value):
             named = _named(value, word, item.value)
             bind(item.name, named, scope)
             value = cast(Value, named)
@@ -256,10 +256,15 @@ def _figure(kind: str) -> Callable[[Any, Scope, bool], None]:
             )
         value = convert(value, scope.net.dtype)
         scope.net.outputs.append(Output(kind, word, value, span=statement.span))
-        if statement.name is not None:
+        if statement.name is not None and not _says_itself(statement.name, statement.value):
             bind(statement.name, value, scope)
 
     return run
+
+
+def _says_itself(name: s.Ident, value: s.Expr) -> bool:
+    """`output scores = scores` gives the value away under its own name."""
+    return isinstance(value, s.Name) and value.id == name.id
 
 
 _FIGURES = ("loss", "metric")

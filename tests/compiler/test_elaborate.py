@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from chainrule.compiler.elaborate import load_module
+from chainrule.compiler.elaborate import forward, load_module, parse_module
 from chainrule.dsl.diagnostics import Failure
+from chainrule.dsl.source import Source
 from chainrule.runtime.plain import evaluate
+
 from tests.compiler.netcase import mistakes, module, net, random_values
 
 
@@ -179,8 +180,12 @@ def test_an_override_nobody_answers_to_is_known() -> None:
 
 
 def test_imports_are_read_once_and_cycles_end(tmp_path) -> None:
-    (tmp_path / "a.net").write_text('import "b.net"\nnet t {\n  input x: [2]\n  output x -> twice\n}\n')
-    (tmp_path / "b.net").write_text('import "a.net"\nblock twice {\n  input x: [n]\n  output 2 * x\n}\n')
+    (tmp_path / "a.net").write_text(
+        'import "b.net"\nnet t {\n  input x: [2]\n  output x -> twice\n}\n'
+    )
+    (tmp_path / "b.net").write_text(
+        'import "a.net"\nblock twice {\n  input x: [n]\n  output 2 * x\n}\n'
+    )
     assert set(load_module(tmp_path / "a.net").blocks) == {"t", "twice"}
 
 
@@ -278,3 +283,27 @@ def test_a_long_sum_and_a_long_pipe_do_not_exhaust_the_stack() -> None:
     pipe = " -> ".join(["x"] + ["relu"] * 3000)
     graph = net(f"net t {{\n  input x: [2]\n  output sum({terms}) + sum({pipe})\n}}")
     assert len(graph.nodes) > 3000
+
+
+def test_an_output_may_have_the_name_of_its_value() -> None:
+    text = "net n {\n  input x: [3]\n  y = 2 * x\n  output y = y, twice = 2 * y\n}\n"
+    graph = forward(parse_module(Source("n.net", text)))
+    assert [o.name for o in graph.of_kind("output")] == ["y", "twice"]
+
+
+def test_names_of_a_file_do_not_reach_into_the_library() -> None:
+    text = (
+        "const n = 5\nconst units = 7\nblock glorot(shape) {\n  output 1\n}\n"
+        "net n2 {\n  input x: [3]\n  output x -> dense(2)\n}\n"
+    )
+    graph = forward(parse_module(Source("n.net", text)))
+    assert [p.value.shape for p in graph.params] == [(2, 3), (2,)]
+    assert graph.params[0].initial is not None and not graph.params[0].initial.is_constant
+
+
+def test_a_size_may_have_the_name_of_its_net() -> None:
+    text = (
+        "net n {\n  input x: [3]\n  output x -> own\n}\n"
+        "block own {\n  input a: [n]\n  output a[0]\n}\n"
+    )
+    assert forward(parse_module(Source("n.net", text))).outputs[0].value.shape == ()
