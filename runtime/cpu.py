@@ -157,7 +157,8 @@ class CpuLoaded:
         ran_alone = ran_shared = asked = False
         for k, launch in enumerate(self._launches):
             alone = threads == 1 or not self._shared[k] or launch.work < self._small
-            parts = threads * min(max(1, int(launch.work / (threads * PART))), MOST_PARTS)
+            most = MOST_PARTS if self.program.sources[launch.source].divisible else 1
+            parts = threads * min(max(1, int(launch.work / (threads * PART))), most)
             asked = asked or launch.barrier
             barrier = asked and (ran_shared or (ran_alone and not alone))
             if barrier:

@@ -39,11 +39,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Source:
-    """A compiled kernel. `scratch`: bytes for each thread. `shared`: threads can share it."""
+    """A compiled kernel. `scratch`: bytes for each thread. `shared`: threads can share it, and if
+    `divisible` in any number of parts at no cost."""
 
     text: str
     scratch: int
     shared: bool
+    divisible: bool
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,15 @@ def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source
     """The module of one kernel."""
     if isinstance(kernel, Loops):
         loops = loops_body(kernel)
-        lines, scratch, shared = loops.lines, 0, loops.shared
+        lines, scratch, shared, divisible = loops.lines, 0, loops.shared, True
     else:
         product = product_body(kernel, capacity, target.registers)
-        lines, scratch, shared = product.lines, product.scratch, product.shared
+        lines, scratch, shared, divisible = product.lines, product.scratch, True, product.divisible
     pointers = [
         f"p{slot} = at_{dtype}(arena, row, {slot})" for slot, dtype in slots(kernel).items()
     ]
     head = HEAD.format(title=title(kernel), simd=simd, signature=SIGNATURE)
-    return Source(head + "\n".join(indent([*pointers, *lines])) + "\n", scratch, shared)
+    return Source(head + "\n".join(indent([*pointers, *lines])) + "\n", scratch, shared, divisible)
 
 
 def slots(kernel: AnyKernel) -> dict[int, str]:

@@ -18,6 +18,8 @@ from ..scalar import Element
 from .cpu_body import Body, Given, indent
 from .cpu_nest import Loop, Place, draws, positions
 
+CROWDED = 4096  # bytes: 64 sets of 64-byte lines
+
 
 @dataclass(frozen=True)
 class Block:
@@ -29,15 +31,16 @@ class Block:
 
 @dataclass(frozen=True)
 class WrittenProduct:
-    """The body of a kernel's function. `scratch` is in bytes, for each thread."""
+    """The body of a kernel's function. `scratch` is in bytes, for each thread. `divisible`: cutting
+    the work into more parts than threads costs nothing."""
 
     lines: list[str]
-    shared: bool
+    divisible: bool
     scratch: int
 
 
 def choose_block(
-    rows: int, columns: int, lanes: int, registers: int, batched: bool = False
+    rows: int, columns: int, lanes: int, registers: int, batched: bool = False, tallest: int = 16
 ) -> Block:
     """The block that wastes least: R·V sums, V vectors of B and one number of A must fit.
 
@@ -48,7 +51,7 @@ def choose_block(
     best, best_cost = Block(1, 1), float("inf")
     for vectors in range(1, min(across, 8) + 1):
         for height in range(1, max(2, (registers - 1) // vectors)):
-            if height > max(rows, 1) or height > 16:
+            if height > max(rows, 1) or height > tallest:
                 break
             cost = _cost(rows, across, height, vectors, batched)
             if cost < best_cost:
@@ -116,11 +119,22 @@ class _Product:
         self.bytes = 8 if kernel.dtype == "f64" else 4
         rows, columns = kernel.rows.at(capacity), kernel.columns.at(capacity)
         self.block = block or choose_block(
-            rows, columns, self.lanes, registers, kernel.rows.batched
+            rows, columns, self.lanes, registers, kernel.rows.batched, self.tallest()
         )
         self.width = self.block.vectors * self.lanes
-        self.packs = kernel.b.column != 1 and columns > 1
+        # Rows of B a multiple of 4 KiB apart share few places in the caches and drive each other out.
+        crowded = kernel.b.row * self.bytes % CROWDED == 0 and kernel.depth.at(capacity) >= 64
+        worth = crowded and rows >= 4 * self.block.rows
+        self.packs = columns > 1 and (kernel.b.column != 1 or worth)
         self.by = self.split()
+
+    def tallest(self) -> int:
+        """The most rows of a block: those of A are read side by side, and must fit the few places
+        that the first cache has for lines a multiple of 4 KiB apart."""
+        a = self.kernel.a
+        if a.column != 1 or a.row * self.bytes % (CROWDED // 2):
+            return 16
+        return 7 if a.row * self.bytes % CROWDED == 0 else 14
 
     def split(self) -> str:
         """What threads share: whole products, columns or rows, whichever divides best by two."""
@@ -175,7 +189,7 @@ class _Product:
             *indent(self.multiply(), 3),
             *indent(self.epilogue(), 3),
         ]
-        return WrittenProduct(lines, True, scratch)
+        return WrittenProduct(lines, not (self.packs and self.by == "i"), scratch)
 
     def counter(self) -> str:
         """Where in its stream the draw of the first lane lies."""
@@ -207,6 +221,10 @@ class _Product:
             f"store(panel, k * {width} + s, "
             f"gather(p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, {lanes}, w - s))"
         )
+        if b.column == 1:
+            copy = (
+                f"store(panel, k * {width} + s, load(p{b.slot}, {_at(b, 'k', '(j + s)')}, {lanes}))"
+            )
         if b.row != 1:
             return [
                 f"for s in range(0, w, {lanes}):",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from chainrule.compiler.emit import cpu_product
+from chainrule.compiler.emit.cpu import Target, write
 from chainrule.compiler.plan import Access, Extent, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.runtime.cpu import CpuDevice
@@ -164,3 +165,17 @@ def test_blocks_fit_the_registers_and_the_rows() -> None:
             used = block.rows * block.vectors + block.vectors + 1
             assert used <= registers or block.rows == 1
     assert 128 % cpu_product.choose_block(128, 512, 16, 32, batched=True).rows == 0
+
+
+def test_rows_that_share_places_in_the_caches_are_packed() -> None:
+    """1,024 columns of 4 bytes: the text packs B, takes fewer rows, and the numbers stay right."""
+    arena = Arena(40)
+    x = arena.add("x", (1024,), "input", batched=True)
+    w = arena.add("w", (1024, 1024), "param")
+    c = arena.add("c", (1024,), "output", batched=True)
+    kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)), Matrix(0, 1024, 1),
+                     Matrix(1, 1024, 1), plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
+    assert "panel" in write(kernel, 40, Target(), "simd").text
+    xv, wv = floats("f32", 40, 1024), floats("f32", 1024, 1024)
+    want = xv.astype(np.float64) @ wv
+    np.testing.assert_allclose(run(arena.plan(kernel), 40, 2, x=xv, w=wv), want, atol=2e-3)
