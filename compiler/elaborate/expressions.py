@@ -8,6 +8,7 @@ as deep as the parser allows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from ...dsl import syntax as s
@@ -61,13 +62,29 @@ def _spine(e: s.Expr, scope: Scope) -> Meaning:
     while isinstance(e, s.Binary | s.Pipe):
         chain.append(e)
         e = e.left if isinstance(e, s.Binary) else e.value
-    result = evaluate(e, scope)
+    try:
+        result = evaluate(e, scope)
+    except Poisoned:
+        # What comes of the rest is not known, but a mistake in it is another mistake.
+        for link in reversed(chain):
+            _look(link.stage if isinstance(link, s.Pipe) else link.right, scope)
+        raise
     for link in reversed(chain):
         if isinstance(link, s.Pipe):
             result = _pipe(result, link, scope)
         else:
             result = _binary(result, link, scope)
     return result
+
+
+def _look(e: s.Expr, scope: Scope) -> None:
+    """Evaluate for the mistakes alone. Raises Failure."""
+    with suppress(Poisoned):
+        if isinstance(e, s.Call):
+            evaluate(e.function, scope)
+            arguments(e, scope)
+        else:
+            evaluate(e, scope)
 
 
 def _pipe(given: Meaning, e: s.Pipe, scope: Scope) -> Meaning:
@@ -310,9 +327,13 @@ def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
     """Positional and named arguments of a call. Raises Failure E223 for a name given twice."""
     positional: list[Meaning] = []
     named = Named()
+    poisoned = False
     for argument in e.arguments:
         if argument.name is None:
-            positional.append(evaluate(argument.value, scope))
+            try:
+                positional.append(evaluate(argument.value, scope))
+            except Poisoned:  # the others may hold a mistake of their own
+                poisoned = True
             continue
         if argument.name in named:
             raise fail(
@@ -329,6 +350,8 @@ def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
         named[argument.name] = (
             _axes(value, scope) if argument.name == "over" else evaluate(value, scope)
         )
+    if poisoned:
+        raise Poisoned
     return positional, named
 
 

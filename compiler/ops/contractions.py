@@ -94,7 +94,8 @@ def _advice(x: tuple[int, ...], y: tuple[int, ...]) -> str:
         return "transpose the left side: `W' @ x`"
     if len(y) > 1 and y[-1] == (1 if len(x) == 1 else x[-1]):
         return "transpose the right side: `x @ W'`"
-    return "the last size of the left side and the first of the right side are the same"
+    inner_x, inner_y = (1 if len(x) == 1 else x[-1]), (y[0] if len(y) == 1 else y[-2])
+    return f"make both of them {inner_y}, or both {inner_x}"
 
 
 def _shown(x: tuple[int, ...], y: tuple[int, ...]) -> str:
