@@ -122,7 +122,7 @@ class _Product:
             rows, columns, self.lanes, registers, kernel.rows.batched, self.tallest()
         )
         self.width = self.block.vectors * self.lanes
-        # Rows of B a multiple of 4 KiB apart share few places in the caches and drive each other out.
+        # Rows of B a multiple of 4 KiB apart share few places in the caches and evict each other.
         crowded = kernel.b.row * self.bytes % CROWDED == 0 and kernel.depth.at(capacity) >= 64
         worth = crowded and rows >= 4 * self.block.rows
         self.packs = columns > 1 and (kernel.b.column != 1 or worth)
