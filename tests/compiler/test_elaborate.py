@@ -207,7 +207,7 @@ net t {
   output b + nothing
 }
 """)
-    assert [(d.code, d.span.line) for d in found] == [("E212", 4), ("E301", 6)]
+    assert [(d.code, d.span.line) for d in found] == [("E212", 4), ("E301", 6), ("E212", 7)]
 
 
 def test_a_mistake_in_a_block_used_three_times_is_told_once() -> None:
