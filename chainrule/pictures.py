@@ -35,6 +35,14 @@ class Picture:
     """A diagram as DOT text; it lays itself out when it is shown or saved."""
 
     dot: str
+    view: str = ""
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with its size, if its type would be too small on a slide; else empty."""
+        from .viz.fit import warning
+
+        return warning(self.dot, self.view)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write it; the ending says how: .svg, .png, .pdf or .dot. Gives the files written."""
@@ -70,7 +78,7 @@ def draw(
         whole = gradients(graph, chosen) if expand else None
         loss = chosen
     dot = views.draw(graph, view, gradients=whole, depth=depth, theme=theme, loss=loss)
-    return Picture(dot)
+    return Picture(dot, view)
 
 
 def _loss(graph: Graph, name: str | None) -> Output:

@@ -14,7 +14,6 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 from ..compiler.autodiff import gradient
 from ..compiler.graph import Output
@@ -52,6 +51,7 @@ class Backprop:
     names: Names
     loss: Value
     batch: bool
+    short: int = SHORT
     deltas: dict[Value, Derivative] = field(default_factory=dict)
     params: dict[Value, Derivative] = field(default_factory=dict)
     kept: set[Value] = field(default_factory=set)
@@ -126,7 +126,7 @@ class Backprop:
         raw = rebuilt(raw, normal.get)[raw]
         (*_, value), changes = simplified([*parts, raw])
         terms = {normal[x]: name for x, name in named.items()}
-        return raw, value, changes, ChainMap(terms, cast(dict[Value, Term], self.known))
+        return raw, value, changes, ChainMap(terms, self.known)
 
     def name_prime(self, v: Value) -> None:
         """Give g′ of an activation step a leaf and a term."""
@@ -139,7 +139,7 @@ class Backprop:
         self.slots[v] = make_leaf("input", f"d{len(self.slots)}", v.type)
         closed = self.deltas[v].closed
         # The formula of a whole block uses its δ three times: there a name is shorter.
-        short = closed.size <= SHORT and not t.hidden(closed) and v not in self.equations.inner
+        short = closed.size <= self.short and not t.hidden(closed) and v not in self.equations.inner
         partial = t.partial(self.names[self.loss], self.names[v])
         self.known[self.slots[v]] = closed if short else partial
 
@@ -152,15 +152,17 @@ def backprop(
     *,
     batch: bool = True,
     merge: bool = True,
+    short: int = SHORT,
 ) -> Backprop:
     """Every δ on the way from the loss to the parameters, and their gradients.
 
-    With `merge` false every step keeps a δ of its own: the unreduced picture.
+    With `merge` false every step keeps a δ of its own: the unreduced picture. A δ of at most
+    `short` parts is written out where it is used.
     """
     chosen = (
         [v for v in equations.stand_in if v.op.name == "param"] if params is None else [*params]
     )
-    b = Backprop(equations, names, loss.value, batch)
+    b = Backprop(equations, names, loss.value, batch, short)
     b.aliases = {
         right_hand_side(v, names.terms, batch): names[v]
         for v in equations.steps

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
@@ -21,7 +22,8 @@ from . import terms as t
 from .backprop import Backprop, backprop
 from .blocks import Box, folds
 from .dot import Attribute, Dot, lines
-from .equations import equations
+from .equations import Step, equations
+from .fit import fitted
 from .formula import formulas, right_hand_side
 from .names import function_name, names
 from .render import refuse_large
@@ -29,18 +31,26 @@ from .style import theme as theme_of
 from .terms import Term
 from .unicode import unicode
 
-COLUMNS = 7  # equations that fit beside each other on a slide
 LINE = 30  # characters of a formula before it is broken
+SHORT = 3  # parts of a δ that is written out where it is used: a₂ − y
 
 
-def backward(graph: Graph, loss: Output, theme: str = "light") -> str:
+# Layouts, the likeliest first: direction, rows, and how much stands in one node.
+WAYS = (("LR", 1, 0), ("LR", 1, 1), ("LR", 2, 1), ("LR", 1, 2), ("LR", 2, 2), ("LR", 3, 2),
+        ("TB", 1, 0))  # fmt: skip
+
+
+def backward(graph: Graph, loss: Output, theme: str = "light", *, fit: bool = True) -> str:
     """DOT text of the backward view. Raises Failure for nets too large to read."""
     found = equations(graph, [loss])
     output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
-    b = backprop(found, names(found, batch=False), output, batch=False)
-    picture = _Picture(b, theme, graph.name)
-    refuse_large(2 * len(picture.steps))
-    return picture.text()
+    b = backprop(found, names(found, batch=False), output, batch=False, short=SHORT)
+    refuse_large(2 * len(_Picture(b, theme, graph.name).steps))
+
+    def drawn(direction: str, rows: int, packed: int) -> str:
+        return _Picture(b, theme, graph.name, packed).text(direction, rows)
+
+    return fitted(partial(drawn, *way) for way in (WAYS if fit else WAYS[:1]))
 
 
 @dataclass
@@ -48,25 +58,30 @@ class _Picture:
     b: Backprop
     theme: str
     name: str
+    packed: int = 0  # 1: the parameters of a layer in one node; 2: its activation in its own node
     forward: dict[Value, str] = field(default_factory=dict)  # nodes of the forward pass
     mirror: dict[Value, str] = field(default_factory=dict)  # nodes of ∂L/∂v
     stands_for: dict[Value, Value] = field(default_factory=dict)  # folded step: the one drawn
     last_copy: dict[Value, Value] = field(default_factory=dict)  # drawn: the last it stands for
     generic: dict[Value, dict[str, str]] = field(default_factory=dict)  # drawn step: names with ℓ
     notes: dict[Value, str] = field(default_factory=dict)
+    joined: dict[Value, Value] = field(default_factory=dict)  # activation: the layer it stands in
 
     def __post_init__(self) -> None:
         self.eq = self.b.equations
         self._fold()
-        self.steps = [v for v in self.eq.steps if v not in self.stands_for]
+        if self.packed > 1:
+            self._join()
+        hidden = {*self.stands_for, *self.joined}
+        self.steps = [v for v in self.eq.steps if v not in hidden]
         self.owners = {p: v for v in reversed(self.steps) for p in self.eq.steps[v].params}
         self.needed = self._needed()
         self.columns = [v for v in self.steps if v in self.b.deltas or v is self.b.loss]
 
-    def text(self) -> str:
-        long = len(self.columns) > COLUMNS
+    def text(self, direction: str, rows: int) -> str:
+        """The picture as DOT."""
         title = f"{self.name}: backpropagation"
-        self.dot = Dot(title, theme_of(self.theme), rankdir="TB" if long else "LR",
+        self.dot = Dot(title, theme_of(self.theme), rankdir=direction,
                        nodesep=0.3, ranksep=0.35)  # fmt: skip
         self._data()
         for v in self.steps:
@@ -81,9 +96,18 @@ class _Picture:
         legend = [("data", "data"), ("param", "parameter"), ("block", "forward"),
                   ("gradient", "gradient of the loss")]  # fmt: skip
         self.dot.legend(legend, "double border: kept for the backward pass")
-        return self.dot.text()
+        return self.dot.text(rows)
 
     # -------------------------------------------------------- folding
+
+    def _join(self) -> None:
+        """Activations stand in the node of the layer that nothing else uses."""
+        for v, step in self.eq.steps.items():
+            if step.kind != "elementwise" or v in self.b.kept or v in self.stands_for:
+                continue
+            (z,) = step.operands
+            if z in self.eq.steps and z in self.b.kept and self.b.users[z] == [v]:
+                self.joined[v] = z
 
     def _fold(self) -> None:
         """Equal layers are drawn once. Only textbook names have a number to replace with ℓ."""
@@ -113,7 +137,8 @@ class _Picture:
         return unicode(t.renamed(term, self.generic.get(at, {})))
 
     def _drawn(self, v: Value) -> Value:
-        return self.stands_for.get(v, v)
+        v = self.stands_for.get(v, v)
+        return self.joined.get(v, v)
 
     def _needed(self) -> set[Value]:
         """Values that stand in the formula of a gradient."""
@@ -149,20 +174,36 @@ class _Picture:
 
     def _forward_node(self, v: Value) -> None:
         step = self.eq.steps[v]
-        right = right_hand_side(v, self.b.names.terms)
-        if step.kind == "elementwise" and function_name(self.eq, v) != "g":
-            right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
-        note = [(self.notes[v], "faint")] if v in self.notes else []
-        rows: list[str | tuple[str, str]] = [*_broken(self._shown(right, v)), *note]
+        rows: list[str | tuple[str, str]] = [*_broken(self._formula(v))]
+        for a in (a for a, z in self.joined.items() if z is v):
+            rows += _broken(f"{self._shown(self.b.names[a], a)} = {self._formula(a)}")
+        rows += [(self.notes[v], "faint")] if v in self.notes else []
         if v in self.eq.inner:
             normal = self.eq.inner[v].normal
             definition = right_hand_side(normal, self.b.names.terms)
             rows += _broken(f"{self.b.names.text(normal)} = {unicode(definition)}")
         label = lines(self._shown(self.b.names[v], v), *rows, faint=self.dot.theme.faint)
         self._node(v, "loss" if v is self.b.loss else "block", label)
-        for p in step.params:
-            if p not in self.forward:
+        self._params(step)
+
+    def _formula(self, v: Value) -> str:
+        step = self.eq.steps[v]
+        right = right_hand_side(v, self.b.names.terms)
+        if step.kind == "elementwise" and function_name(self.eq, v) != "g":
+            right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
+        return self._shown(right, v)
+
+    def _params(self, step: Step) -> None:
+        """The parameters that are met here first; packed, all in one node."""
+        own = [p for p in step.params if p not in self.forward]
+        if not self.packed:
+            for p in own:
                 self._node(p, "param", lines(self._shown(self.b.names[p], p), str(list(p.shape))))
+        elif own:
+            rows = [(f"{self._shown(self.b.names[p], p)} {list(p.shape)}", "small") for p in own]
+            first = next((p for p in own if p in self.needed), own[0])
+            self._node(first, "param", lines(*rows))
+            self.forward.update(dict.fromkeys(own, self.forward[first]))
 
     def _mirror_node(self, v: Value) -> None:
         if v is self.b.loss:
@@ -170,9 +211,18 @@ class _Picture:
             self.mirror[v] = self.dot.node(lines(top, "= 1"), "gradient")
         else:
             self._gradient_node(v, self.b.deltas[v].closed)
-        for p in self.eq.steps[v].params:
-            if p in self.b.params and p not in self.mirror:
+        own = [p for p in self.eq.steps[v].params if p in self.b.params and p not in self.mirror]
+        if self.packed and own:
+            rows = [row for p in own for row in _broken(self._equals(p, self.b.params[p].closed))]
+            node = self.dot.node(lines(*((row, "small") for row in rows)), "gradient")
+            self.mirror.update(dict.fromkeys(own, node))
+        for p in own:
+            if not self.packed:
                 self._gradient_node(p, self.b.params[p].closed)
+
+    def _equals(self, v: Value, closed: Term) -> str:
+        left = t.partial(self.b.names[self.b.loss], self.b.names[v])
+        return f"{self._shown(left, v)} = {self._shown(closed, v)}"
 
     def _gradient_node(self, v: Value, closed: Term) -> None:
         left = self._shown(t.partial(self.b.names[self.b.loss], self.b.names[v]), v)
@@ -186,9 +236,9 @@ class _Picture:
         column = [self.forward[v], self.mirror[v]]
         self.dot.edge(*column, style="invis", weight=20)
         own = [p for p in self.eq.steps[v].params if self._owner(p) is v]
-        for p in own:
+        for p in {self.forward[p]: p for p in own}.values():
             self.dot.edge(self.forward[p], self.forward[v])
-            column.append(self.forward[p])
+            column.insert(0, self.forward[p])
             if p in self.mirror:
                 self.dot.edge(self.mirror[v], self.mirror[p], color=self.dot.theme.gradient)
                 column.append(self.mirror[p])
@@ -206,26 +256,24 @@ class _Picture:
                 start, end = self._drawn(a), self._drawn(v)
                 if a.op.name == "param" and (v in self.stands_for or self._owner(a) is v):
                     continue
-                if start not in self.forward or start is end or (start, end) in drawn:
+                if start not in self.forward or start is end:
+                    continue
+                ends = (self.forward[start], self.forward[end])
+                if ends in drawn:
                     continue
                 if v in self.stands_for and a in self.stands_for:
                     continue  # inside a stretch that is drawn once
                 if self.eq.steps.get(v) and v in self.stands_for and a not in self.stands_for:
                     continue  # from the drawn layer to its first copy
-                drawn.add((start, end))
-                shape = str(list(a.shape)) if a.shape else ""
-                self.dot.edge(self.forward[start], self.forward[end], shape,
-                              weight=10 if end in self.mirror else 1)  # fmt: skip
+                drawn.add(ends)
+                shape = str(list(a.shape)) if a.shape and a.op.name != "param" else ""
+                self.dot.edge(*ends, shape, weight=10 if end in self.mirror else 1)
 
     def _gradient_edges(self, u: Value) -> None:
         """What comes back to `u`; from several uses it meets in a Σ."""
-        users = [w for w in self.b.users[u] if w in self.b.deltas or w is self.b.loss]
         if u in self.b.params:
             return
-        last = self.last_copy.get(u, u)
-        if last is not u:
-            users = [*self.b.users[last]] if users and users[0] in self.stands_for else users
-        users = list(dict.fromkeys(self._drawn(w) for w in users if self._drawn(w) in self.mirror))
+        users = list(dict.fromkeys(w for w in self._uses(u) if w in self.mirror))
         if len(users) == 1:
             self._back(self.mirror[u], self.mirror[users[0]], users[0])
         elif users:
@@ -233,10 +281,20 @@ class _Picture:
             self._back(self.mirror[u], node, None)
             for w in users:
                 self._back(node, self.mirror[w], w)
-        for p in self.eq.steps[u].params:
-            if self._owner(p) is not u and p in self.mirror:
-                self.dot.edge(self.mirror[u], self.mirror[p], color=self.dot.theme.gradient,
-                              constraint=False)  # fmt: skip
+        shared = [p for p in self.eq.steps[u].params if self._owner(p) is not u]
+        for node in dict.fromkeys(self.mirror[p] for p in shared if p in self.mirror):
+            self.dot.edge(self.mirror[u], node, color=self.dot.theme.gradient, constraint=False)
+
+    def _uses(self, u: Value) -> list[Value]:
+        """The drawn steps that use `u`; past an activation that stands in the node of `u`."""
+        users = [w for w in self.b.users[u] if w in self.b.deltas or w is self.b.loss]
+        last = self.last_copy.get(u, u)
+        if last is not u and users and users[0] in self.stands_for:
+            users = [*self.b.users[last]]
+        found = []
+        for w in (self.stands_for.get(w, w) for w in users):
+            found += self._uses(w) if w in self.joined else [w]
+        return found
 
     def _back(self, left: str, right: str, w: Value | None) -> None:
         """A red edge from right to left, laid out as one from left to right."""

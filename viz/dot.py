@@ -10,8 +10,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 
 from .style import FONT, FONT_SIZE, SMALL, Theme
+from .wrap import SLACK, estimated_width
+from .wrap import rows as rows_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Html:
 
 Label = str | Html
 Attribute = str | int | float | bool | Html
+Node = tuple[str, dict[str, Attribute]]
+Edge = tuple[str, str, dict[str, Attribute]]
+Rank = tuple[str, tuple[str, ...]]
 
 
 def escape(text: str) -> str:
@@ -87,6 +93,11 @@ class Cluster:
     nodes: list[str] = field(default_factory=list)
     inner: list[Cluster] = field(default_factory=list)
 
+    @property
+    def everything(self) -> list[str]:
+        """Its nodes, and those of the boxes in it."""
+        return [*self.nodes, *(n for c in self.inner for n in c.everything)]
+
 
 class Dot:
     """One directed picture under construction; `text()` is the result."""
@@ -108,9 +119,9 @@ class Dot:
             "ranksep": 0.3,
             **more,
         }
-        self._nodes: list[tuple[str, dict[str, Attribute]]] = []
-        self._edges: list[tuple[str, str, dict[str, Attribute]]] = []
-        self._ranks: list[tuple[str, tuple[str, ...]]] = []
+        self._nodes: list[Node] = []
+        self._edges: list[Edge] = []
+        self._ranks: list[Rank] = []
         self._clusters: list[Cluster] = []
 
     def node(self, label: Label, meaning: str, id: str = "", **more: Attribute) -> str:
@@ -182,8 +193,20 @@ class Dot:
         label = self._graph["label"]
         return label.text if isinstance(label, Html) else f"<B>{escape(str(label))}</B>"
 
-    def text(self) -> str:
-        """The DOT text."""
+    def text(self, rows: int = 1, slack: float = SLACK) -> str:
+        """The DOT text; with `rows` a picture from left to right is cut into rows, where boxes end
+        or, with little `slack`, so that they are about equal."""
+        nodes, edges, clusters, ranks = self._nodes, self._edges, self._clusters, self._ranks
+        starts: list[str] = []
+        more: dict[str, Attribute] = {}
+        if rows > 1:
+            more = {"ranksep": 0.16, "nodesep": 0.12}  # tighter: such pictures are large
+            row, nodes, edges = self._in_rows(rows, slack)
+            if ranks:  # the columns of all rows meet: row 2 stands below row 1
+                ranks, below = _grid(ranks, row)
+                edges += below
+            else:
+                clusters, starts = _row_clusters(clusters, row), _row_starts(row, edges)
         base: dict[str, Attribute] = {
             "fontname": FONT,
             "fontsize": FONT_SIZE,
@@ -196,18 +219,132 @@ class Dot:
             "arrowsize": 0.8,
         }
         out = ["digraph chainrule {"]
-        out.append(f"  graph [{_attributes(self._graph)}];")
+        out.append(f"  graph [{_attributes({**self._graph, **more})}];")
         out.append(f"  node [{_attributes({**base, 'margin': '0.06,0.03'})}];")
         out.append(f"  edge [{_attributes(arrow)}];")
-        out += [f"  {id} [{_attributes(given)}];" for id, given in self._nodes]
-        for cluster in self._clusters:
+        out += [f"  {id} [{_attributes(given)}];" for id, given in nodes]
+        for cluster in clusters:
             out += _cluster_lines(cluster, "  ")
-        out += [f"  {{ rank={kind}; {'; '.join(nodes)}; }}" for kind, nodes in self._ranks]
-        for start, end, given in self._edges:
+        out += [f"  {{ rank={kind}; {'; '.join(names)}; }}" for kind, names in ranks]
+        out += starts
+        for start, end, given in edges:
             tail = f" [{_attributes(given)}]" if given else ""
             out.append(f"  {start} -> {end}{tail};")
         out.append("}")
         return "\n".join(out) + "\n"
+
+    def _in_rows(self, count: int, slack: float) -> tuple[dict[str, int], list[Node], list[Edge]]:
+        """Nodes and edges in rows. An edge from row to row ends at a numbered mark, and goes on at
+        the mark of the same number."""
+        row = self._row_of_nodes(count, slack)
+        nodes, marks = list(self._nodes), _Marks(self.theme)
+        edges: list[Edge] = []
+        for start, end, given in self._edges:
+            if row[start] == row[end]:
+                edges.append((start, end, given))
+            elif given.get("style") != "invis":
+                edges += marks.cut(start, end, given, row)
+        nodes += marks.nodes
+        return row, nodes, edges
+
+    def _row_of_nodes(self, count: int, slack: float) -> dict[str, int]:
+        widths = {id: estimated_width(_plain(given["label"])) for id, given in self._nodes}
+        edges = [(a, b) for a, b, given in self._edges if given.get("constraint") is not False]
+        columns = [nodes for kind, nodes in self._ranks if kind == "same"]
+        boxes = [c.everything for c in self._clusters]
+        return rows_of(widths, edges, columns, boxes, count, slack)
+
+
+class _Marks:
+    """Numbered circles where an edge leaves a row and where it comes in."""
+
+    def __init__(self, theme: Theme) -> None:
+        self.theme = theme
+        self.nodes: list[Node] = []
+        self._known: dict[tuple[str, int], str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def cut(
+        self, start: str, end: str, given: dict[str, Attribute], row: dict[str, int]
+    ) -> list[Edge]:
+        """The two halves of an edge; what leaves one node goes by one mark."""
+        source = end if given.get("dir") == "back" else start
+        half = {k: v for k, v in given.items() if k not in ("weight", "constraint")}
+        bare = {k: v for k, v in half.items() if k != "label"}
+        known = (source, row[source]) in self._known
+        out = self._mark(source, row[start], half, row)
+        into = self._mark(source, row[end], half, row)
+        # The label stands where the value comes from.
+        if source == end:
+            return [(start, out, bare)] if known else [(start, out, bare), (into, end, half)]
+        return [(into, end, bare)] if known else [(start, out, half), (into, end, bare)]
+
+    def _mark(self, source: str, at: int, given: dict[str, Attribute], row: dict[str, int]) -> str:
+        if (source, at) in self._known:
+            return self._known[source, at]
+        number = self._numbers.setdefault(source, len(self._numbers) + 1)
+        id = f"mark_{number}_{at}"
+        colour = given.get("color", self.theme.ink)
+        look: dict[str, Attribute] = {
+            "label": str(number), "shape": "circle", "style": "", "color": colour,
+            "fontcolor": colour, "fontsize": SMALL, "margin": 0.02, "width": 0.3, "height": 0.3,
+        }  # fmt: skip
+        self.nodes.append((id, look))
+        self._known[source, at] = id
+        row[id] = at
+        return id
+
+
+def _grid(ranks: Sequence[Rank], row: dict[str, int]) -> tuple[list[Rank], list[Edge]]:
+    """The k-th columns of all rows as one, and unseen edges that put them below each other."""
+    place = {node: k for k, node in enumerate(row)}
+    columns: dict[int, list[tuple[str, ...]]] = {}
+    for _, names in sorted(ranks, key=lambda rank: min(place[n] for n in rank[1])):
+        columns.setdefault(row[names[0]], []).append(names)
+    found: list[Rank] = []
+    below: list[Edge] = []
+    for stack in zip_longest(*(columns[r] for r in sorted(columns)), fillvalue=()):
+        parts = [names for names in stack if names]
+        found.append(("same", tuple(n for names in parts for n in names)))
+        below += [(a[-1], b[0], {"style": "invis"}) for a, b in pairwise(parts)]
+    return found, below
+
+
+def _row_clusters(clusters: Sequence[Cluster], row: dict[str, int]) -> list[Cluster]:
+    """An unseen box around each row, and in it what stands there of every box."""
+    found = []
+    for r in sorted(set(row.values())):
+        look: dict[str, Attribute] = {"style": "invis", "label": "", "margin": 4}
+        whole = Cluster(f"cluster_row_{r}", look, [n for n in row if row[n] == r])
+        whole.inner = [c for c in (_part(c, row, r) for c in clusters) if c is not None]
+        found.append(whole)
+    return found
+
+
+def _row_starts(row: dict[str, int], edges: Sequence[Edge]) -> list[str]:
+    """A column of points before the rows, which holds them in order."""
+    points = [f"start_{r}" for r in range(max(row.values()) + 1)]
+    out = [f'  {p} [shape=point, style=invis, width=0, label=""];' for p in points]
+    out.append(f"  {{ rank=same; {' -> '.join(points)} [style=invis]; }}")
+    heads = {b for _, b, _ in edges}
+    for r, point in enumerate(points):
+        firsts = [n for n in row if row[n] == r and n not in heads]
+        marks = [n for n in firsts if n.startswith("mark_")]
+        out += [f"  {point} -> {n} [style=invis];" for n in marks or firsts[:1]]
+    return out
+
+
+def _plain(label: Attribute) -> str:
+    return label.text if isinstance(label, Html) else str(label)
+
+
+def _part(cluster: Cluster, row: dict[str, int], r: int) -> Cluster | None:
+    """What stands of a box in row r."""
+    nodes = [n for n in cluster.nodes if row[n] == r]
+    inner = [c for c in (_part(c, row, r) for c in cluster.inner) if c is not None]
+    if not nodes and not inner:
+        return None
+    return Cluster(f"{cluster.id}_{r}", {**cluster.attributes, "margin": 6}, nodes, inner)
 
 
 def _cluster_lines(cluster: Cluster, indent: str) -> list[str]:

@@ -316,6 +316,19 @@ def _transpose(r: _Reader, v: Value, args: list[Term]) -> Term:
     return t.call("transpose", args[0])
 
 
+def _slice(r: _Reader, v: Value, args: list[Term]) -> Term:
+    """x[0:5]; one element has no end, whole axes no bounds."""
+
+    def bounds(start: int, size: int, whole: int) -> str:
+        if size == whole:
+            return ":"
+        return str(start) if size == 1 else f"{start}:{start + size}"
+
+    given = zip(v.attrs["start"], v.attrs["size"], v.args[0].shape, strict=True)
+    places = [bounds(*g) for g in given]
+    return args[0] if set(places) == {":"} else t.part(args[0], ", ".join(places))
+
+
 def _where(r: _Reader, v: Value, args: list[Term]) -> Term:
     if number_of(v.args[2]) == 0:
         if number_of(v.args[1]) == 1:
@@ -362,6 +375,7 @@ _RULES: dict[str, Rule] = {
     "sum": _sum,
     "reshape": _reshape,
     "transpose": _transpose,
+    "slice": _slice,
     "broadcast": _hidden,
     "stop_gradient": _hidden,
     "cast": _cast,

@@ -85,6 +85,8 @@ def latex(term: Term) -> str:
             return r" \, ".join(map(latex, parts))
         case "indexed":
             return _latex_indexed(term)
+        case "part":
+            return f"{_tex_wrapped(parts[0], ATOM)}_{{[{term.text}]}}"
         case "over_m":
             return r"\frac{1}{m}"
         case "bracket":

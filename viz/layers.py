@@ -8,12 +8,14 @@ like text, so that the picture fits a slide.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..compiler.graph import Graph
 from ..compiler.value import Value
 from .blocks import Box, Fold, block_name, boxes, folds
 from .dot import Cluster, Dot, Html, lines
 from .equations import Equations, equations
+from .fit import Draft, fitted
 from .formula import right_hand_side
 from .names import names
 from .operations import end_name
@@ -25,7 +27,9 @@ WIDE, HIGH = 17.0, 9.5  # inches: what still reads when it is scaled to a slide
 CROWDED = 40  # boxes; beyond, blocks are drawn closed unless a depth is asked for
 
 
-def layers(graph: Graph, depth: int | None = None, theme: str = "light") -> str:
+def layers(
+    graph: Graph, depth: int | None = None, theme: str = "light", *, fit: bool = True
+) -> str:
     """DOT text of the layer view."""
     found = equations(graph)
     picture = _Picture(graph, found, boxes(found, depth), theme)
@@ -33,7 +37,10 @@ def layers(graph: Graph, depth: int | None = None, theme: str = "light") -> str:
         closed = _Picture(graph, found, boxes(found, 1), theme)
         if len(closed.shown) < len(picture.shown):
             picture = closed
-    return picture.text()
+    if not fit:
+        return picture.text()
+    ways: list[Draft] = [picture.text, *(partial(picture.cut, n) for n in (2, 3, 4))]
+    return fitted(ways)
 
 
 def counted(n: float, unit: str = "") -> str:
@@ -62,8 +69,14 @@ class _Picture:
         self.path = self._longest_path()
         self._plan()
 
-    def text(self) -> str:
+    def cut(self, rows: int) -> str:
+        """The picture from left to right, cut into rows."""
+        self.direction, self.snake = "LR", False
+        return self.text(rows)
+
+    def text(self, rows: int = 1) -> str:
         """The whole picture as DOT."""
+        self.ids = {}
         self.dot = Dot(self._title(), self.look, rankdir=self.direction)
         self._inputs()
         self._boxes()
@@ -72,7 +85,7 @@ class _Picture:
         if self.snake:
             self._rows()
         self.dot.legend(self._legend())
-        return self.dot.text()
+        return self.dot.text(rows)
 
     def _plan(self) -> None:
         """Left to right where that fits a slide, else downwards, else in rows."""

@@ -112,7 +112,8 @@ def _name_data(
         first = equations.steps[first].operands[0]
     if first.op.name == "input":
         found.setdefault(first, "X" if batch else "x")
-    targets = [v for v in equations.stand_in if v.op.name == "one_hot"]
+    compared = {a for s in equations.steps.values() if s.kind == "loss" for a in s.operands}
+    targets = [v for v in equations.stand_in if v.op.name == "one_hot" and v in compared]
     inputs = [v for v in equations.stand_in if v.op.name == "input" and v is not first]
     targets = targets or [v for v in inputs if v.type.is_float]
     if len(targets) == 1:

@@ -9,13 +9,16 @@ gradients, in red.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
 from . import terms as t
 from .dot import Attribute, Cluster, Dot, lines
 from .equations import equations, merged
+from .fit import fitted
 from .formula import DOT, formula
 from .names import names
 from .render import refuse_large
@@ -23,6 +26,7 @@ from .style import SLIDE
 from .style import theme as theme_of
 from .terms import Term
 from .unicode import unicode
+from .wrap import EVEN, SLACK
 
 FAMILY = {
     "contraction": "contraction", "elementwise": "elementwise", "reduction": "reduction",
@@ -37,11 +41,21 @@ LEGEND = {
 SILENT = {"stop_gradient", "cast", "broadcast"}  # no node of their own: an edge passes them by
 
 
-def operations(graph: Graph, depth: int | None = None, theme: str = "light") -> str:
+def operations(
+    graph: Graph, depth: int | None = None, theme: str = "light", *, fit: bool = True
+) -> str:
     """DOT text of the operation view. Raises Failure for graphs too large to read."""
-    picture = _Picture(merged(graph, exact=True), depth, theme)
+    picture = _Picture(_without_metrics(merged(graph, exact=True)), depth, theme)
     refuse_large(len(picture.drawn))
-    return picture.text()
+    if not fit:
+        return picture.text(picture.direction())
+    return fitted(partial(picture.text, *way) for way in picture.ways())
+
+
+def _without_metrics(graph: Graph) -> Graph:
+    """The graph without what is only reported, unless it reports and no more."""
+    kept = [o for o in graph.outputs if o.kind != "metric"]
+    return graph.with_outputs(kept) if kept else graph
 
 
 @dataclass
@@ -55,19 +69,21 @@ class _Picture:
 
     def __post_init__(self) -> None:
         ends = {o.value for o in self.graph.outputs}
-        self.drawn = [
-            v
-            for v in self.graph.nodes
-            if not self._inlined(v) and (v in ends or v.op.name not in SILENT)
-        ]
         self.losses = {o.value for o in self.graph.of_kind("loss")}
         self.known = self._known()
+        self.silent = {v for v in self.graph.nodes if v not in ends and self._is_silent(v)}
+        self.drawn = [v for v in self.graph.nodes if not self._inlined(v) and v not in self.silent]
 
     def _inlined(self, v: Value) -> bool:
         """Numbers, m, and repetitions of either are written into the formulas that use them."""
         while v.op.name in ("broadcast", "cast", "reshape") and v.args:
             v = v.args[0]
         return v.op.name in ("constant", "batch_size", "scalar")
+
+    def _is_silent(self, v: Value) -> bool:
+        """Passed by, without a node: a cast, or part of a named value, which is written y[0:5]."""
+        part = v.op.name == "slice" and v not in self.known and v.args[0] in self.known
+        return v.op.name in SILENT or part
 
     def _known(self) -> dict[Value, Term]:
         """Names of named values; every other operand of a formula is a dot."""
@@ -78,9 +94,21 @@ class _Picture:
             return {}
         return names(equations(forward, exact=True), batch=False).terms
 
-    def text(self) -> str:
+    def ways(self) -> Iterator[tuple[str, int, float]]:
+        """Directions, numbers of rows, and how uneven these may be: the likeliest first."""
+        first = self.direction()
+        yield (first, 1, SLACK)
+        for rows in (2, 3):
+            yield ("LR", rows, SLACK)
+            yield ("LR", rows, EVEN)
+        yield ("TB" if first == "LR" else "LR", 1, SLACK)
+        yield ("LR", 4, EVEN)
+
+    def text(self, direction: str, rows: int = 1, slack: float = SLACK) -> str:
+        """The picture as DOT."""
+        self.ids, self.clusters, self.used = {}, {}, set()
         self.dot = Dot(f"{self.graph.name}: operations", theme_of(self.theme),
-                       rankdir=self._direction(), ranksep=0.3, nodesep=0.2)  # fmt: skip
+                       rankdir=direction, ranksep=0.3, nodesep=0.2)  # fmt: skip
         for v in self.drawn:
             self._node(v)
         for v in self.drawn:
@@ -88,9 +116,9 @@ class _Picture:
                 self._edge(a, v)
         self._ends()
         self.dot.legend([(m, words) for m, words in LEGEND.items() if m in self.used])
-        return self.dot.text()
+        return self.dot.text(rows, slack)
 
-    def _direction(self) -> str:
+    def direction(self) -> str:
         """Left to right, unless the other way round is larger on a slide."""
         rank: dict[Value, int] = {}
         for v in self.drawn:
@@ -132,12 +160,15 @@ class _Picture:
 
     def _source(self, a: Value) -> Value:
         """The drawn value that an operand comes from."""
-        while a not in self.ids and a.op.name in SILENT:
+        while a in self.silent:
             a = a.args[0]
         return a
 
     def _operand(self, a: Value) -> Term:
-        return self.known.get(self._source(a), DOT)
+        name = self.known.get(self._source(a), DOT)
+        while a in self.silent and a.op.name in SILENT:
+            a = a.args[0]
+        return formula(a, {a.args[0]: name}) if a in self.silent else name
 
     def _cluster(self, instance: str) -> Cluster | None:
         if not instance:
@@ -165,6 +196,8 @@ class _Picture:
             look["color"] = self.dot.theme.gradient
         if a not in v.args:
             look["style"] = "dashed"
+        if any(x.op.name == "slice" and x in self.silent for x in v.args if self._source(x) is a):
+            shape, times = "", 1  # the formula tells which part
         label = f"{shape} × {times}".strip() if times > 1 else shape
         self.dot.edge(self.ids[a], self.ids[v], label, **look)
 

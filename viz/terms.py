@@ -178,6 +178,11 @@ def indexed(name: Term, letters: str) -> Term:
     return _term("indexed", name, text=letters)
 
 
+def part(whole: Term, places: str) -> Term:
+    """Some elements: y[0:5]."""
+    return _term("part", whole, text=places)
+
+
 def bracket(condition: Term) -> Term:
     """[condition]: 1 where it holds, else 0 (Iverson's bracket)."""
     return _term("bracket", condition)

@@ -63,6 +63,8 @@ def unicode(term: Term) -> str:
             return "".join(f"({unicode(p)})" for p in parts)
         case "indexed":
             return _unicode_indexed(term)
+        case "part":
+            return f"{_wrapped(parts[0], ATOM)}[{term.text}]"
         case "over_m":
             return "(1/m)"
         case "bracket":

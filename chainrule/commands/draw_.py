@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..console import say
+from ..console import say, say_error
 from ..options import data_option, file_argument, net_option, out_option, set_option
 from ..pictures import FORMATS, THEMES, VIEWS
 
@@ -49,3 +49,5 @@ def command(
     stem = view if len(model.module.nets) == 1 else f"{model.name}-{view}"
     for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
         say(f"wrote {path}")
+    if picture.warning:
+        say_error(f"warning: {picture.warning}")

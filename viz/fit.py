@@ -1,0 +1,69 @@
+"""Pictures that can be read on a slide: choosing among layouts, and saying when none will do.
+
+In: DOT texts of the same picture, the plainest first. Out: the one whose smallest type is large
+enough once the picture is scaled to a 16:9 slide. Sizes are measured by laying the pictures out;
+where that fails, the first is as good as any, and `render` will say what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from ..dsl.diagnostics import Failure, fail
+from .render import layout
+from .style import SLIDE, SMALLEST
+
+EASY = 10.0  # points: type that needs no better layout
+SECONDS = 10.0  # for each layout that is tried
+
+Draft = Callable[[], str]
+
+
+def fitted(drafts: Iterable[Draft]) -> str:
+    """The first draft whose type is easy to read on a slide, else the best of them."""
+    best, text = -1.0, ""
+    for draft in drafts:
+        dot = draft()
+        size = type_size(dot) or 0.0  # some layouts are beyond the engine
+        if size > best:
+            best, text = size, dot
+        if size >= EASY:
+            break
+    return text
+
+
+def type_size(dot: str) -> float | None:
+    """Points of the smallest type, the picture scaled to fit a slide; None if it has no layout."""
+    try:
+        width, height, smallest = _measured(dot)
+    except Failure:
+        return None
+    return smallest / max(width / SLIDE[0], height / SLIDE[1], 1.0)
+
+
+@lru_cache(maxsize=64)
+def _measured(dot: str) -> tuple[float, float, float]:
+    """Width and height in inches, and the smallest type."""
+    picture = layout(dot, "svg", SECONDS).decode()
+    found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', picture)
+    sizes = [float(n) for n in re.findall(r'font-size="([\d.]+)"', picture)]
+    if found is None or not sizes:
+        raise fail("E561", "the picture has no size")
+    return float(found[1]) / 72, float(found[2]) / 72, min(sizes)
+
+
+def warning(dot: str, view: str) -> str:
+    """What to say of a picture whose type is too small on a slide; empty if it is not."""
+    size = type_size(dot)
+    if size is None or size >= SMALLEST - 0.05:
+        return ""
+    advice = {
+        "layers": "`--depth 1` draws nested blocks closed",
+        "operations": "`--view layers` draws each block as one box",
+    }.get(view, "`--view layers` is a smaller picture")
+    return (
+        f"on a {SLIDE[0]} × {SLIDE[1]} inch slide the smallest type is {size:.1f} pt,"
+        f" less than {SMALLEST:g} pt: {advice}"
+    )
