@@ -288,7 +288,7 @@ class CpuLoaded:
         # The barrier goes on from where it stands: a helper may not yet have seen its last number.
         # Claims start anew: all of them were made before the last barrier.
         goal = int(self._sync[barrier])
-        self._sync[barrier + 1 :] = 0
+        self._sync[barrier + ALIGN // 8 :] = 0
 
         job = np.array(
             [

@@ -9,8 +9,6 @@ Nothing here imports the rest of chainrule.
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +18,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from . import simd
+from .simd.barrier import claim, meet
 from .simd.blocks import least, share
 from .simd.lanes import F32, F64, I8, I32, I64
 
@@ -30,7 +29,6 @@ from .simd.lanes import F32, F64, I8, I32, I64
 # Element types of scalars, in the arena and in the tables.
 CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}
 HEADER_STEP = 8
-PATIENCE = 1000  # turns of a waiting thread (about 10 µs) before it lets others run
 
 
 @intrinsic
@@ -143,60 +141,6 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), lower
-
-
-@intrinsic
-def meet(typingctx: Any, counter: Any, goal: Any, threads: Any) -> Any:
-    """A barrier: the counter grows by one for each thread; gives what it stands at when all came.
-
-    Everything written before is seen after. A waiting thread spins, and after a while offers its
-    core to others.
-    """
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        b = builder
-        place = b.inttoptr(args[0], I64.as_pointer())
-        goal = b.add(args[1], args[2])
-        b.atomic_rmw("add", place, ir.Constant(I64, 1), "acq_rel")
-        before = b.block
-        look, rest, done = (b.append_basic_block(n) for n in ("look", "rest", "done"))
-        b.branch(look)
-        b.position_at_end(look)
-        turns = b.phi(I64)
-        turns.add_incoming(ir.Constant(I64, 0), before)
-        here = b.load_atomic(place, "acquire", 8, typ=I64)
-        b.cbranch(b.icmp_signed("<", here, goal), rest, done)
-        b.position_at_end(rest)
-        _rest(b, turns)
-        turns.add_incoming(b.add(turns, ir.Constant(I64, 1)), b.block)
-        b.branch(look)
-        b.position_at_end(done)
-        return goal
-
-    return types.int64(types.int64, types.int64, types.int64), lower
-
-
-@intrinsic
-def claim(typingctx: Any, counter: Any) -> Any:
-    """The number in a counter, which grows by one: no two threads get the same."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = builder.inttoptr(args[0], I64.as_pointer())
-        return builder.atomic_rmw("add", place, ir.Constant(I64, 1), "monotonic")
-
-    return types.int64(types.int64), lower
-
-
-def _rest(b: ir.IRBuilder, turns: Any) -> None:
-    """One turn of waiting: a hint to the processor, later a word to the system."""
-    if platform.machine() in ("x86_64", "AMD64"):
-        kind = ir.FunctionType(ir.VoidType(), [])
-        b.call(cgutils.get_or_insert_function(b.module, kind, "llvm.x86.sse2.pause"), [])
-    if sys.platform == "win32":
-        return
-    with b.if_then(b.icmp_signed(">", turns, ir.Constant(I64, PATIENCE)), likely=False):
-        kind = ir.FunctionType(I32, [])
-        b.call(cgutils.get_or_insert_function(b.module, kind, "sched_yield"), [])
 
 
 # What `walk` is told, int64 each: see its text.
