@@ -32,10 +32,11 @@ HEADER = 64
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A region of the arena. `kind`: input, param, state, scalar, output, temp, scratch.
+    """A region of the arena. `kind`: input, param, state, scalar, output, temp, scratch, view
+    (a result read in another shape than its memory was written in; no kernel uses it).
 
     `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
-    contiguous in C order. `name` is unique for every kind but temp and scratch. `transposed`
+    contiguous in C order. `name` is unique for every kind but temp, scratch and view. `transposed`
     params and states hold the user's 2-d array with its axes exchanged (the compiler's choice of
     layout); reading one gives the user's orientation back; `type.shape` is the stored one.
     Scratch: `type.size` elements per thread (`capacity` does not count).
@@ -242,7 +243,7 @@ class Plan:
     @cached_property
     def index_of(self) -> dict[str, int]:
         """Names of results give way to those of leaves, where they are the same."""
-        named = ("input", "param", "state", "scalar", "output")
+        named = ("input", "param", "state", "scalar")
         own = {b.name: i for i, b in enumerate(self.buffers) if b.kind in named}
         return {**self.outputs, **self.recorded, **own}
 

@@ -34,6 +34,8 @@ def memory_report(plan: Plan) -> Memory:
     """The memory of a plan at its capacity."""
     kinds: dict[str, int] = {}
     for b in plan.buffers:
+        if b.kind == "view":  # memory of another buffer
+            continue
         kinds[b.kind] = kinds.get(b.kind, 0) + b.nbytes(plan.capacity)
     unshared = kinds.get("temp", 0)
     temps = [b for b in plan.buffers if b.kind == "temp"]

@@ -282,5 +282,5 @@ class _Arena:
         base = self.buffers[index]
         if base.type.shape == type.shape or base.transposed:
             return index
-        self.buffers.append(Buffer(name, "output", base.type.with_(shape=type.shape), base.offset))
+        self.buffers.append(Buffer(name, "view", base.type.with_(shape=type.shape), base.offset))
         return len(self.buffers) - 1
