@@ -39,7 +39,11 @@ Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
 PATHS, FACTORS = 6, 48  # beyond, a chain is written by its last step only
 
 # Rules that tidy up and teach nothing: their effect is in the next line.
-TIDYING = frozenset({"moving equal numbers", "one view of another", "differentiation is over"})
+TIDYING = frozenset({
+    "moving equal numbers", "one view of another", "differentiation is over",
+    "the whole is no part", "the only element", "a part that is the whole",
+    "an operation on the only element",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

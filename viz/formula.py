@@ -37,6 +37,8 @@ _SIGNS = {
     "or": "or",
 }
 
+_OPPOSITE = {"<": "≥", "≤": ">", ">": "≤", "≥": "<", "=": "≠", "≠": "="}
+
 
 def formulas(
     roots: Iterable[Value],
@@ -211,7 +213,7 @@ def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
     scalars = [not x.shape or t.is_number(a) for x, a in zip(v.args, args, strict=True)]
     if scalars[1] and not scalars[0]:
         return t.times(args[1], args[0])
-    if any(scalars):
+    if any(scalars) and not (DOT in args and not any(map(t.is_number, args))):
         return _mean_of_axes(r, v.args[0], v.args[1]) or t.times(*args)
     # A sum reaches as far right as it can, so it stands last.
     return t.hadamard(*(args[::-1] if _ends_open(args[0]) and not _ends_open(args[1]) else args))
@@ -326,7 +328,11 @@ def _slice(r: _Reader, v: Value, args: list[Term]) -> Term:
 
     given = zip(v.attrs["start"], v.attrs["size"], v.args[0].shape, strict=True)
     places = [bounds(*g) for g in given]
-    return args[0] if set(places) == {":"} else t.part(args[0], ", ".join(places))
+    return t.part(args[0], ", ".join(places)) if set(places) - {":"} else args[0]
+
+
+def _pad(r: _Reader, v: Value, args: list[Term]) -> Term:
+    return args[0] if v.shape == v.args[0].shape else t.call("pad", *args)
 
 
 def _where(r: _Reader, v: Value, args: list[Term]) -> Term:
@@ -344,6 +350,11 @@ def _cast(r: _Reader, v: Value, args: list[Term]) -> Term:
 def _maximum(r: _Reader, v: Value, args: list[Term]) -> Term:
     a, b = args
     return t.call("max", b, a) if b.kind == "number" else t.call("max", a, b)
+
+
+def _not(r: _Reader, v: Value, args: list[Term]) -> Term:
+    opposite = _OPPOSITE.get(args[0].text) if args[0].kind == "compare" else None
+    return t.compare(opposite, *args[0].parts) if opposite else t.call("not", args[0])
 
 
 def _hidden(r: _Reader, v: Value, args: list[Term]) -> Term:
@@ -376,10 +387,11 @@ _RULES: dict[str, Rule] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "slice": _slice,
+    "pad": _pad,
     "broadcast": _hidden,
     "stop_gradient": _hidden,
     "cast": _cast,
     "where": _where,
     "maximum": _maximum,
-    "not": lambda r, v, args: t.call("not", args[0]),
+    "not": _not,
 }

@@ -158,6 +158,8 @@ def wanted_name(v: Value, equations: Equations) -> str:
         losses = [s for s in equations.steps.values() if s.kind == "loss"]
         return "L" if len(losses) == 1 else _last(v.origin.name) or "L"
     name = _last(v.origin.name) or _last(str(v.attrs.get("name", "")))
+    if step is not None and v.origin.name == equations.graph.name:
+        name = "output"  # an output without a name has the net's
     if name:
         return name
     if step is None:

@@ -109,6 +109,19 @@ def test_linear_and_logistic_regression_have_the_same_gradient() -> None:
     }
 
 
+@pytest.mark.parametrize("taken", ["before", "after"])
+def test_the_only_element_of_a_vector_changes_no_formula(taken: str) -> None:
+    steps = {"before": "  a = sigmoid(z[0])\n", "after": "  b = sigmoid(z)\n  a = b[0]\n"}[taken]
+    graph = net(
+        "net one {\n  input x: [4]\n  input y: []\n  z = x -> dense(1)\n" + steps
+        + "  output a\n  loss binary_cross_entropy(a, y)\n}\n",
+        dtype="f64",
+    )  # fmt: skip
+    d = derive(graph, check=at_random)
+    assert closed(d)["∂L/∂Z"] in ("a − Y", "A − Y")
+    assert d.difference is not None and d.difference < 1e-9
+
+
 def test_paths_meet_in_a_sum() -> None:
     d = derive(net(TWINS))
     assert chains(d)["∂L/∂d"].count(" + ") == 1
