@@ -1,6 +1,7 @@
 """Random nets through every stage: each stage must give what the one before gave.
 
 `pytest tests/test_campaign.py --campaign 1000` takes a thousand; the default is a small sample.
+`--campaign-seed N` takes others.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from tests.randomnets import nets
 BATCH = 5
 
 
-def test_a_random_net_is_the_same_at_every_stage(campaign: int) -> None:
-    @seed(20261120)
+def test_a_random_net_is_the_same_at_every_stage(campaign: int, campaign_seed: int) -> None:
+    @seed(campaign_seed)
     @settings(
         max_examples=campaign,
         deadline=None,
