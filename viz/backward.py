@@ -21,7 +21,7 @@ from ..compiler.value import Value
 from . import terms as t
 from .backprop import Backprop, backprop
 from .blocks import Box, folds
-from .dot import Attribute, Dot, lines
+from .dot import Attribute, Dot, lines, place
 from .equations import Step, equations
 from .fit import fitted
 from .formula import formulas, right_hand_side
@@ -169,7 +169,7 @@ class _Picture:
     def _node(self, v: Value, meaning: str, label: object) -> None:
         more: dict[str, Attribute] = {"peripheries": 2} if v in self.needed else {}
         if v.origin.span is not None:
-            more["tooltip"] = f"at {v.origin.span}"
+            more["tooltip"] = place(v.origin.span)
         self.forward[v] = self.dot.node(label, meaning, **more)  # type: ignore[arg-type]
 
     def _forward_node(self, v: Value) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 
+from ..dsl.source import Span
 from .style import FONT, FONT_SIZE, SMALL, Theme
 from .wrap import SLACK, estimated_width
 from .wrap import rows as rows_of
@@ -39,6 +40,13 @@ def escape(text: str) -> str:
 def printable(text: str) -> str:
     """Without control characters and lone surrogates, which no picture format can hold."""
     return "".join(c for c in text if c == "\n" or (c.isprintable() or c == " "))
+
+
+def place(span: Span) -> str:
+    """Where something stands, for a tooltip: without folders, for pictures are passed on."""
+    name = span.source.name
+    shown = name if name.startswith("<") else name.replace("\\", "/").rpartition("/")[2]
+    return f"at {shown}:{span.line}:{span.column}"
 
 
 def quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
 from . import terms as t
-from .dot import Attribute, Cluster, Dot, lines
+from .dot import Attribute, Cluster, Dot, lines, place
 from .equations import equations, merged
 from .fit import fitted
 from .formula import DOT, formula
@@ -150,7 +150,7 @@ class _Picture:
             if text == "·" or v.op.name in SILENT:
                 text = f"{v.op.name}({unicode(self._operand(v.args[0]))})"
             label = lines(text, *([f"= {unicode(name)}"] if name else []))
-        where = f" at {v.origin.span}" if v.origin.span else ""
+        where = f" {place(v.origin.span)}" if v.origin.span else ""
         node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")
         self.ids[v] = node
         outside = v.op.name == "input" or meaning == "gradient"

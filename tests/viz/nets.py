@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from chainrule.compiler.graph import Graph
 from chainrule.compiler.pipeline import forward, parse_module
 from chainrule.dsl.source import Source
 from chainrule.runtime.plain import evaluate
-from numpy.typing import NDArray
 
 DIGITS = """net digits {
   input  image: [64]

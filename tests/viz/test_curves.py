@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
 from chainrule.dsl.diagnostics import Failure
 from chainrule.viz.curves import curves, series
 

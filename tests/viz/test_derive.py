@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.graph import Graph
 from chainrule.dsl.diagnostics import Failure
 from chainrule.viz.derive import Derivation, derive

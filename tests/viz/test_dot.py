@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
 from chainrule.viz.dot import Dot, escape, lines, quoted
 from chainrule.viz.render import layout
 from chainrule.viz.style import theme

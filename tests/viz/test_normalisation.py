@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.pipeline import gradients
 from chainrule.runtime.plain import run_graph
 from chainrule.viz.derive import Derivation, derive

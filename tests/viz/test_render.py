@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from chainrule.dsl.diagnostics import Failure
 from chainrule.viz import draw, svg
 from chainrule.viz import render as module

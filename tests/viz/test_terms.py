@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chainrule.viz import terms as t
 from chainrule.viz.latex import escape_latex, latex, latex_name
 from chainrule.viz.unicode import unicode, unicode_name

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from chainrule.compiler.pipeline import gradients, optimise
 from chainrule.dsl.diagnostics import Failure
 from chainrule.viz import VIEWS, draw

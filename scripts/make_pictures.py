@@ -1,0 +1,58 @@
+"""Make the pictures that README.md and docs/ show, into docs/images. Run by developers.
+
+    python scripts/make_pictures.py
+
+The same sources give the same bytes with the same layout engine and fonts; both are recorded in a
+comment at the end of each diagram. The loss curve needs matplotlib and trains the digits example.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import chainrule
+from chainrule.pictures import curves
+from chainrule.viz.render import engine
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "docs" / "images"
+# name of the picture: (file, view, theme)
+DIAGRAMS = {
+    "digits-layers": ("examples/digits.net", "layers", "light"),
+    "digits-operations": ("examples/digits.net", "operations", "light"),
+    "digits-backward": ("examples/digits.net", "backward", "light"),
+    "digits-backward-dark": ("examples/digits.net", "backward", "dark"),
+    "mnist_deep-backward": ("examples/mnist_deep.net", "backward", "light"),
+}
+
+
+def diagram(name: str) -> str:
+    """One diagram as SVG, with what laid it out."""
+    file, view, theme = DIAGRAMS[name]
+    model = chainrule.load(ROOT / file)
+    picture = model.draw(view, theme=theme)._repr_svg_()
+    return f"{picture.rstrip()}\n<!-- laid out by {engine()} -->\n"
+
+
+def loss_curve() -> str:
+    """The loss and accuracy of the digits example, trained as its file says."""
+    history = chainrule.load(ROOT / "examples" / "digits.net").fit()
+    with tempfile.TemporaryDirectory() as folder:
+        svg = next(p for p in curves(history, Path(folder)) if p.suffix == ".svg")
+        return svg.read_text(encoding="utf-8")
+
+
+def main() -> None:
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name in DIAGRAMS:
+        (TARGET / f"{name}.svg").write_text(diagram(name), encoding="utf-8")
+        print(f"docs/images/{name}.svg")
+    if "--no-curve" not in sys.argv[1:]:
+        (TARGET / "digits-loss.svg").write_text(loss_curve(), encoding="utf-8")
+        print("docs/images/digits-loss.svg")
+
+
+if __name__ == "__main__":
+    main()

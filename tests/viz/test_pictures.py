@@ -1,0 +1,46 @@
+"""The pictures that README.md and docs/ show are those that the sources give."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from chainrule.viz.render import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs" / "images"
+COMMITTED = sorted(p.stem for p in IMAGES.glob("*.svg") if p.stem != "digits-loss")
+
+
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "scripts/make_pictures.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_picture_of_the_script_is_committed() -> None:
+    assert sorted(maker().DIAGRAMS) == COMMITTED
+    assert (IMAGES / "digits-loss.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_picture_is_what_the_script_gives(name: str) -> None:
+    committed = (IMAGES / f"{name}.svg").read_text(encoding="utf-8")
+    recorded = re.search(r"<!-- laid out by (.*) -->", committed)
+    assert recorded is not None
+    if recorded[1] != engine():
+        pytest.skip(f"laid out by {recorded[1]}, here is {engine()}")
+    assert maker().diagram(name) == committed
+
+
+def test_every_picture_in_the_documents_exists() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
