@@ -1,7 +1,9 @@
-"""Cost of the stages before any kernel is compiled, for a deep net: `python benchmarks/frontend.py`.
+"""Cost of the stages before any kernel is compiled, for a deep net: `python
+benchmarks/frontend.py`.
 
-Prints seconds for each stage of an MLP of 1,000 layers (or as many as given), and what building the
-same graph as a networkx.MultiDiGraph takes: the reason why `Graph` builds one only when asked.
+Prints seconds for each stage of an MLP of 1,000 layers (or as many as given), and what building
+the same graph as a networkx.MultiDiGraph takes: the reason why `Graph` builds one only when
+asked.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 import sys
 import time
 
-from chainrule.dsl.collector import without_collector
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.passes import lower, optimise, stabilise
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.step import minimized, training_step
+from chainrule.dsl.collector import without_collector
 from chainrule.dsl.source import Source
 
 

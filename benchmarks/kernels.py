@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+
 from chainrule.compiler.plan import (
     ALIGN,
     HEADER,

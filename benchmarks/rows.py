@@ -1,4 +1,4 @@
-"""The dense rows of docs/performance.md: one training step each (forward, backward, update), f32."""
+"""The dense rows of docs/performance.md: a training step each (forward, backward, update), f32."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Step time and start-up, side by side: `python -m benchmarks.steps [rows] [--peers a,b] [--json F]`.
+"""Step time and start-up, side by side: `python -m benchmarks.steps [rows] [--peers a,b] [--json
+F]`.
 
-Every round measures each framework in turn, so that a shared machine's drift hits all alike; the table
-gives the median step and the median of the rounds' ratios with their spread. Start-up is the time of a
-whole process from start to the end of its first step, with an empty cache (cold) and again (warm).
-`OPENBLAS_CORETYPE` is removed from the environment, so that BLAS chooses its own kernels.
+Every round measures each framework in turn, so that a shared machine's drift hits all alike;
+the table gives the median step and the median of the rounds' ratios with their spread. Start-up
+is the time of a whole process from start to the end of its first step, with an empty cache
+(cold) and again (warm). `OPENBLAS_CORETYPE` is removed from the environment, so that BLAS
+chooses its own kernels.
 """
 
 from __future__ import annotations
@@ -59,8 +61,10 @@ def start_up(row: Row, peer: str, cache: str) -> float:
 
 def report(row: Row, times: dict[str, list[float]], starts: dict[str, tuple[float, float]]) -> str:
     ours = times["chainrule"]
-    lines = [f"| {row.key} | {row.title} | {row.flops / 1e6:.1f} |" + "".join(
-        f" {statistics.median(times[p]) * 1e3:.4f} |" for p in times)]
+    lines = [
+        f"| {row.key} | {row.title} | {row.flops / 1e6:.1f} |"
+        + "".join(f" {statistics.median(times[p]) * 1e3:.4f} |" for p in times)
+    ]
     for peer in times:
         if peer == "chainrule":
             continue

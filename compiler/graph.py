@@ -141,8 +141,7 @@ class Graph:
 
 
 def topological(roots: Iterable[Value]) -> tuple[Value, ...]:
-    """Every value reachable from `roots`, operands first. A loop, not recursion: graphs are deep.
-    """
+    """Every value reachable from `roots`, operands first. No recursion: graphs are deep."""
     order: list[Value] = []
     done: set[Value] = set()
     for root in roots:

@@ -211,7 +211,7 @@ class Reduction(Op, abstract=True):
         axis = attrs.get("axis")
         if over is not None and axis is not None:
             raise ShapeError("give `axis` or `over`, not both", code="E304",
-                             help="`over = (batch, 0)` reduces over the batch and axis 0")  # fmt: skip
+                             help="`over = (batch, 0)` means the batch and axis 0")  # fmt: skip
         chosen = over if over is not None else axis
         if chosen is None:
             items: tuple[Any, ...] = tuple(range(rank))
@@ -256,7 +256,7 @@ class Contraction(Op, abstract=True):
     parameters = ("x", "y")
 
     def spec(self, types: tuple[Type, ...], attrs: Attrs) -> str:
-        """Einsum string over per-example axes; `b` leads where an operand or the result is batched."""
+        """Einsum string over per-example axes; `b` leads where something is per example."""
         raise TypeError(f"{self.name} has no spec")
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:

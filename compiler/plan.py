@@ -125,8 +125,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What every kernel has. `values` are the graph nodes it computes, for comments and profiles.
-    """
+    """What every kernel has. `values` are the nodes it computes, for comments and profiles."""
 
     label: str  # a word for people: `dense_1: relu(W @ x + b)`; never used as code
     slots: tuple[int, ...]  # buffer index of each slot

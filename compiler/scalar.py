@@ -1,8 +1,8 @@
 """The scalar expressions of elementwise operations: what one element of a result is.
 
-One expression serves the CPU emitter (vectors of elements), the CUDA emitter (one thread an element)
-and fusion (expressions of neighbours are joined). `FUNCTIONS` is the closed set of names;
-an emitter must know every one of them.
+One expression serves the CPU emitter (vectors of elements), the CUDA emitter (one thread an
+element) and fusion (expressions of neighbours are joined). `FUNCTIONS` is the closed set of
+names; an emitter must know every one of them.
 """
 
 from __future__ import annotations

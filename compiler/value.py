@@ -88,9 +88,7 @@ class Value:
 
     def named(self, name: str) -> Value:
         """The same value under a user's name."""
-        return Value(
-            self.op, self.args, self.attrs, self.type, replace(self.origin, name=name)
-        )
+        return Value(self.op, self.args, self.attrs, self.type, replace(self.origin, name=name))
 
     def with_args(self, args: tuple[Value, ...]) -> Value:
         """The same operation on other operands; its type is inferred anew."""

@@ -1,7 +1,7 @@
 """What a device does: hold the arena of one plan, and run it.
 
-In: a `Plan`. Out: a `Loaded` program whose buffers are read and written by name as NumPy arrays. The
-trainer and the Python API know only this; `cpu`, `cuda` and `plain` implement it.
+In: a `Plan`. Out: a `Loaded` program whose buffers are read and written by name as NumPy
+arrays. The trainer and the Python API know only this; `cpu`, `cuda` and `plain` implement it.
 """
 
 from __future__ import annotations

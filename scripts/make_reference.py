@@ -12,7 +12,6 @@ from pathlib import Path
 from chainrule.compiler.elaborate.functions import FUNCTIONS, documentation
 from chainrule.compiler.elaborate.module import library_block, library_names
 from chainrule.dsl import syntax as ast
-
 from chainrule.reference import Entry, entries
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"

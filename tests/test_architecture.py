@@ -1,4 +1,6 @@
-"""The rules of the house that a machine can check: who imports whom, and that every code has a page."""
+"""The rules of the house that a machine can check: who imports whom, and that every code has a
+page.
+"""
 
 from __future__ import annotations
 
@@ -98,5 +100,9 @@ def test_a_page_has_a_title_and_an_example(code) -> None:
 
 
 def test_no_file_is_too_long_to_open() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in sources() if (n := len(p.read_text().splitlines())) > 500}
+    long = {
+        str(p.relative_to(ROOT)): n
+        for p in sources()
+        if (n := len(p.read_text().splitlines())) > 500
+    }
     assert long == {}

@@ -88,7 +88,7 @@ def close(found, expected, stage: str, tolerance: float = 1e-8, layout=None) -> 
 def slope(graph, values, expected, number) -> None:
     """The gradients along a random direction, against central differences of the loss."""
     loss = graph.loss().value
-    params = [o for o in graph.of_kind("gradient")]
+    params = graph.of_kind("gradient")
     for attempt in range(3):  # a kink of relu or max may lie between the two points
         rng = np.random.default_rng(number + attempt)
         direction = {o.target.attrs["name"]: rng.normal(size=o.value.shape) for o in params}
@@ -110,7 +110,9 @@ def slope(graph, values, expected, number) -> None:
 
 
 def compiled(graph, values, expected, number) -> None:
-    loaded = CpuDevice(threads=1 + number % 2).load(plan(lower(optimise(graph)), BATCH + number % 3))
+    loaded = CpuDevice(threads=1 + number % 2).load(
+        plan(lower(optimise(graph)), BATCH + number % 3)
+    )
     write(loaded, graph, values)
     recorded = loaded.run(BATCH, seed=number, step=1)
     for output in graph.outputs:

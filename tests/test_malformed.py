@@ -12,14 +12,15 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chainrule.compiler.check import check
 from chainrule.compiler.elaborate import parse_module
 from chainrule.compiler.elaborate.limits import MAX_WORK, Budget
 from chainrule.compiler.op import registry
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.source import Source
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CAMPAIGN = int(os.environ.get("CHAINRULE_FUZZ", "0"))
 EXAMPLES = Path(__file__).parents[1] / "examples"

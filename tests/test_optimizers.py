@@ -1,7 +1,7 @@
 """200 steps of every optimizer follow an independent implementation in NumPy.
 
-The reference below is written from the papers, with the gradient of a two-layer network worked out by
-hand; it shares nothing with the compiler.
+The reference below is written from the papers, with the gradient of a two-layer network worked
+out by hand; it shares nothing with the compiler.
 """
 
 from __future__ import annotations
@@ -100,7 +100,12 @@ def hand_gradients(p, x, y):
     delta[np.arange(len(y)), y] -= 1
     back = (delta @ p["z.W"]) * (1 - h * h)
     m = len(y)
-    return {"z.W": delta.T @ h / m, "z.b": delta.mean(0), "h.W": back.T @ x / m, "h.b": back.mean(0)}
+    return {
+        "z.W": delta.T @ h / m,
+        "z.b": delta.mean(0),
+        "h.W": back.T @ x / m,
+        "h.b": back.mean(0),
+    }
 
 
 def problem(dtype: str):

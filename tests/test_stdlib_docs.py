@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from chainrule.compiler.check import check
 from chainrule.compiler.elaborate import parse_module
 from chainrule.compiler.elaborate.module import library_block, library_names
 from chainrule.dsl.format import format_source
 from chainrule.dsl.parse import parse
 from chainrule.dsl.source import Source
-
 from chainrule.reference import entries
 
 ROOT = Path(__file__).parents[1]

@@ -6,12 +6,14 @@ a command.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .derive import Derivation, Fact, Passage
+from .derive import Derivation, Fact, Passage, Rewrite
 from .derive_text import checked
 from .latex import escape_latex
 from .latex import latex as math
+from .latex_lines import LIMIT, lines, type_of, width
+from .terms import Term
 
 _PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage{amsmath}
@@ -70,25 +72,60 @@ def words(text: str) -> str:
 
 
 def _aligned(facts: Iterable[Fact]) -> list[str]:
-    rows = []
+    facts = list(facts)
+    rows: list[str] = []
     for f in facts:
+        room = LIMIT - width(f.left) - 0.8 * len(f.note)
+        first, *more = lines(f.right, max(room, LIMIT / 2))
         note = rf" && \text{{({words(f.note)})}}" if f.note else ""
-        rows.append(rf"{math(f.left)} &= {math(f.right)}{note}")
+        rows += [rf"{math(f.left)} &= {first}{note}", *(rf"&\qquad {row}" for row in more)]
+    return _display(rows, [f.right for f in facts])
+
+
+def _display(rows: list[str], terms: Sequence[Term]) -> list[str]:
+    """Rows of one display, in smaller type where one of them stays too wide."""
     if not rows:
         return []
-    return [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
+    size = type_of(terms)
+    out = [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
+    return [f"{{{size}", *out, "}"] if size else out
 
 
 def _passage(p: Passage) -> list[str]:
-    left = math(p.left)
-    rows = [rf"{left} &= {math(p.chain)}"]
-    if p.unreduced != p.closed:
-        rows.append(rf"&= {math(p.unreduced)}")
-    out = [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
+    left, room = math(p.left), LIMIT - width(p.left)
+    steps = [p.chain] if p.unreduced == p.closed else [p.chain, p.unreduced]
+    rows: list[str] = []
+    for k, term in enumerate(steps):
+        first, *more = lines(term, room)
+        rows += [f"{left if k == 0 else ''} &= {first}", *(rf"&\qquad {row}" for row in more)]
+    out = _display(rows, steps)
     if p.rewrites:
         out.append(r"\begin{itemize}")
         for r in p.rewrites:
-            change = rf"\[{math(r.before)} \;\to\; {math(r.after)}\]"
-            out.append(rf"\item {words(r.rule)}: {words(r.reason)} {change}")
+            out.append(rf"\item {words(r.rule)}: {words(r.reason)}")
+            out += _change(r)
         out.append(r"\end{itemize}")
-    return [*out, rf"\[\boxed{{{left} = {math(p.closed)}}}\]"]
+    return [*out, *_boxed(left, p.closed, room)]
+
+
+def _change(r: Rewrite) -> list[str]:
+    """before → after, below each other where they are wide."""
+    room = LIMIT - 10
+    if width(r.before) + width(r.after) <= room:
+        return [rf"\[{math(r.before)} \;\to\; {math(r.after)}\]"]
+    before, after = lines(r.before, room), lines(r.after, room)
+    rows = [f"& {row}" for row in before]
+    rows += [rf"\to\; & {after[0]}", *(rf"& \qquad {row}" for row in after[1:])]
+    return _display(rows, [r.before, r.after])
+
+
+def _boxed(left: str, closed: Term, room: float) -> list[str]:
+    first, *more = lines(closed, room)
+    rows = [f"{left} &= {first}", *(rf"&\qquad {row}" for row in more)]
+    if not more:
+        inside = f"{left} = {first}"
+    else:
+        inside = "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+    size = type_of([closed])
+    out = rf"\[\boxed{{{inside}}}\]"
+    return [f"{{{size}", out, "}"] if size else [out]

@@ -69,10 +69,12 @@ def latex(term: Term) -> str:
         case "quotient":
             return rf"\frac{{{latex(parts[0])}}}{{{latex(parts[1])}}}"
         case "power":
-            return f"{_tex_side(term, 0)}^{{{latex(parts[1])}}}"
+            base = _tex_side(term, 0)
+            raised = parts[0].kind in ("indexed", "exp", "power", "transpose") and "^" in base
+            return f"{_tex_bracketed(base) if raised else base}^{{{latex(parts[1])}}}"
         case "transpose":
             inner = _tex_wrapped(parts[0], ATOM)
-            if parts[0].kind == "partial":
+            if parts[0].kind in ("partial", "power", "exp"):
                 inner = _tex_bracketed(inner)
             return f"{inner}^{{T}}"
         case "total" | "mean":

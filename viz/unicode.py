@@ -147,7 +147,7 @@ def _low(index: str) -> str:
 
 def _unicode_power(term: Term) -> str:
     _base, exponent = term.parts
-    left = _side(term, 0)
+    left = f"({_side(term, 0)})" if _base.kind == "indexed" else _side(term, 0)
     if exponent.kind == "number" and re.fullmatch(r"-?\d+", exponent.text):
         return left + exponent.text.translate(_RAISED)
     return f"{left}^{_wrapped(exponent, ATOM)}"

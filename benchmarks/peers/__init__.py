@@ -1,1 +1,1 @@
-"""The same training step in each framework. A peer is `make(row) -> run`, and `run(steps)` trains."""
+"""The same training step in each framework. A peer is `make(row) -> run`; `run(n)` does n steps."""

@@ -144,9 +144,7 @@ def not_a_value(meaning: Meaning, span: Span) -> Failure:
         advice = "numbers and names are written without quotes"
     elif isinstance(meaning, tuple):
         advice = "choose one of its items with `[0]`, or join them with `concat(a, b)`"
-    return fail(
-        "E220", f"{describe(meaning)} is not a value to compute with", span, help=advice
-    )
+    return fail("E220", f"{describe(meaning)} is not a value to compute with", span, help=advice)
 
 
 def build(

@@ -150,8 +150,7 @@ def _is_library(block: s.Block) -> bool:
 
 
 def _learned(ref: BlockRef, scope: Scope) -> bool:
-    """Does the block hold parameters, itself or in what it uses? Then it takes its equation's name.
-    """
+    """Does the block hold parameters, itself or in what it uses? Then its equation names it."""
     seen: set[str] = set()
     waiting = [ref]
     while waiting:

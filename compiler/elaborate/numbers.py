@@ -88,9 +88,7 @@ def number_call(word: str, values: Sequence[Any], span: Span) -> int | float | b
             help="divide by something that is not 0" if word == "div" else "",
         ) from None
     if isinstance(result, complex) or (isinstance(result, float | int) and abs(result) > LARGEST):
-        raise fail(
-            "E228", f"`{_written(word, values)}` has no finite real value", span
-        )
+        raise fail("E228", f"`{_written(word, values)}` has no finite real value", span)
     if word == "div" and isinstance(result, float) and result.is_integer():
         return int(result)
     return result  # type: ignore[no-any-return]

@@ -172,7 +172,7 @@ def _check_operand(spec: str, letters: str, t: Type, k: int) -> None:
     if len(named) != len(t.shape) or "b" in named or len(set(named)) < len(named):
         raise ShapeError(f"`{letters}` in `{spec}` does not name the axes of {list(t.shape)}",
                          code="E323", operand=k,
-                         help="one letter for each axis, after `b` where it is per example")  # fmt: skip
+                         help="one letter for each axis; `b` first if per example")  # fmt: skip
 
 
 def product_gradients(spec: str, g: Value, x: Value, y: Value) -> tuple[Value, Value]:

@@ -53,7 +53,7 @@ class Reshape(View):
         if prod(shape) != x.size or any(n < 0 for n in shape):
             raise ShapeError(f"{list(x.shape)} has {x.size} elements and cannot become"
                              f" {list(shape)}", code="E321", operand=0,
-                             help="the sizes multiplied give the elements; one may be -1")  # fmt: skip
+                             help="the sizes must multiply to that; one may be -1")  # fmt: skip
         return Type(shape, x.dtype, x.batched)
 
     def view(self, y: Value) -> tuple[int, tuple[int, ...]]:

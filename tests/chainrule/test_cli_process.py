@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from chainrule.runtime.checkpoint import load
 
 COMMAND = [sys.executable, "-m", "chainrule"]

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from chainrule.runtime.train.settings import KNOWN
 
 import chainrule
 from chainrule.cli import COMMANDS, cli
+from chainrule.runtime.train.settings import KNOWN
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -10,6 +10,7 @@ import random
 from math import prod
 
 import numpy as np
+
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
 from chainrule.compiler.pipeline import lower, optimise, parse_module, steps

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.elaborate import forward, load_module, parse_module
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.source import Source
 from chainrule.runtime.plain import evaluate
-
 from tests.compiler.netcase import mistakes, module, net, random_values
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from chainrule.compiler.emit.cpu import Target, emit, plain_words
 from chainrule.compiler.emit.cpu_nest import nest
 from chainrule.compiler.pipeline import compile_plan, parse_module, steps

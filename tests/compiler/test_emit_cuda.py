@@ -7,6 +7,7 @@ import ast
 from dataclasses import replace
 
 import pytest
+
 from chainrule.compiler.emit.cuda import emit, emit_kernel
 from chainrule.compiler.emit.cuda_kernel import CudaKernel, Launch, Tile, Tuning
 from chainrule.compiler.emit.cuda_product import TILES, choose_tile

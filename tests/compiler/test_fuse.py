@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import apply
 from chainrule.compiler.plan import Extent, Loops, Plan, Product, Stage

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.autodiff import gradient
 from chainrule.compiler.graph import leaf
 from chainrule.compiler.op import Elementwise, Op, apply, build, registry

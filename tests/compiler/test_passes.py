@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from chainrule.compiler import passes
 from chainrule.compiler.autodiff import gradient
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
@@ -17,7 +18,6 @@ from chainrule.compiler.types import Type
 from chainrule.compiler.value import Value
 from chainrule.compiler.verify import Broken, verify
 from chainrule.runtime.plain import run_graph
-
 from tests.compiler.netcase import net, random_values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Run, apply
 from chainrule.compiler.types import Type

@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.graph import leaf, topological
 from chainrule.compiler.op import apply
 from chainrule.compiler.patterns import number

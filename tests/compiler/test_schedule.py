@@ -8,6 +8,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.memory import Life, aligned, place
 from chainrule.compiler.op import apply
@@ -17,8 +20,6 @@ from chainrule.compiler.plan_report import kernel_cost, memory_report, plan_cost
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.types import Type
 from chainrule.compiler.value import Value
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .plancase import CLASSIFIER, assert_plan_is_right, deep, training
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import apply, constant
 from chainrule.compiler.passes import lower, optimise

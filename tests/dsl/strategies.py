@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import strategies as st
+
 from chainrule.dsl import syntax as s
 from chainrule.dsl.operators import BINARY
 from chainrule.dsl.source import Source, Span
-from hypothesis import strategies as st
 
 NOWHERE = Span(Source("", ""), 0, 0)
 WORDS = (

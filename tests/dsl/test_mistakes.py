@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.parse import parse, parse_expression, parse_partial
 from chainrule.dsl.source import Source

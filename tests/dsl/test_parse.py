@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chainrule.dsl import syntax as s
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.format import format_expr

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.format import format_expr, format_source
 from chainrule.dsl.parse import MAX_CHARACTERS, parse, parse_expression, read
 from chainrule.dsl.source import Source
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from .test_parse import DIGITS, LSTM
 from .texts import wrong

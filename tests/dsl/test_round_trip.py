@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+
 from chainrule.dsl import syntax as s
 from chainrule.dsl.compare import same, same_syntax
 from chainrule.dsl.format import format_expr, format_file, format_source
 from chainrule.dsl.parse import parse, parse_expression
 from chainrule.dsl.source import Source
-from hypothesis import HealthCheck, given, settings
 
 from . import strategies
 

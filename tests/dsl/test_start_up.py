@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from chainrule.dsl.lexer import GRAMMAR, TERMINALS, WORDS, Lexeme, grammar
 from chainrule.dsl.source import Source, Span
 from chainrule.dsl.syntax import Const

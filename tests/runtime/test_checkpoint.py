@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from chainrule.dsl.diagnostics import Diagnostic, Failure
 from chainrule.runtime import checkpoint, files
 from chainrule.runtime.checkpoint import check_signature, load, load_weights, save, signature
-from safetensors.numpy import load_file, save_file
 
 TENSORS: dict[str, Any] = {
     "dense.W": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),

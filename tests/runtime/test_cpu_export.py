@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.pipeline import compile_plan, evaluation, parse_module, steps
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice

@@ -7,12 +7,13 @@ from math import erf, inf, nan
 
 import numpy as np
 import pytest
+from cuda_plans import Arena, loops
+
 from chainrule.compiler import random
 from chainrule.compiler.plan import Access, Let, Loops, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Position
 from chainrule.runtime.cpu import CpuDevice, CpuLoaded
 from chainrule.runtime.simd.functions import ULP
-from cuda_plans import Arena, loops
 
 SIZE = 1 << 15
 REFERENCE: dict[str, Callable[..., np.ndarray]] = {

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cuda_plans import Arena, loops, softmax_loops, whole
+
 from chainrule.compiler.plan import Access, Fold, Let, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.compiler.schedule import plan as schedule
 from chainrule.runtime.cpu import CpuDevice, CpuLoaded
 from chainrule.runtime.plan_oracle import run_plan
-from cuda_plans import Arena, loops, softmax_loops, whole
-
 from tests.compiler import plancase
 from tests.compiler.plancase import Builder, numbers
 

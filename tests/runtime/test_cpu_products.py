@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cuda_plans import Arena, affine_epilogue, plain_epilogue, product
+
 from chainrule.compiler.emit import cpu_product
 from chainrule.compiler.emit.cpu import Target, write
 from chainrule.compiler.plan import Access, Extent, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.runtime.cpu import CpuDevice
-from cuda_plans import Arena, affine_epilogue, plain_epilogue, product
 
 DRAWN = np.random.default_rng(4)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.graph import Graph
 from chainrule.compiler.pipeline import compile_plan, evaluation, load_module, steps
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.schedule import plan as schedule
 from chainrule.runtime.device import Feed
-
 from tests.runtime.cuda_plans import SIMULATOR, run_simulated
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
@@ -58,7 +58,6 @@ else:
     from chainrule.runtime.cpu import CpuDevice
     from chainrule.runtime.cuda import CudaDevice
     from chainrule.runtime.plain import run_graph
-
     from tests.compiler.plancase import Builder, numbers
 
     def given_to(plan: Plan, seed: int) -> dict[str, np.ndarray]:

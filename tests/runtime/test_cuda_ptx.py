@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from chainrule.compiler.emit.cuda import emit
 from chainrule.compiler.emit.cuda_kernel import Tuning
 from chainrule.compiler.emit.cuda_product import TILES
@@ -31,7 +32,6 @@ from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime import cuda_toolkit
 from chainrule.runtime.cuda import CudaDevice
 from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
-
 from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,

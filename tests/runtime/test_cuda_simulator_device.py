@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from chainrule.compiler import random
 from chainrule.compiler.emit.cuda_kernel import Tile, Tuning
 from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.runtime.device import Feed
-
 from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,

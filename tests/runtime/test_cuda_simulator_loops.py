@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from chainrule.compiler import random
 from chainrule.compiler.emit.cuda_kernel import SIMULATOR as SMALL
 from chainrule.compiler.emit.cuda_kernel import Tuning
 from chainrule.compiler.plan import Access, Fold, Let, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import FUNCTIONS, Call, Element, Literal, Position
-
 from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source
 from chainrule.runtime.data import Batches, Dataset, Part, Request, build_dataset, permutation
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def build(text: str) -> Dataset:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from chainrule.dsl.diagnostics import Diagnostic, Failure
 from chainrule.runtime.data import Field, read_examples, write_predictions
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from chainrule.dsl.diagnostics import Diagnostic, Failure
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chainrule.dsl.diagnostics import Diagnostic, Failure
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source, Span
 from chainrule.runtime.data import Dataset, Field, InputSpec, apply_statistics, bind, build_dataset
 from chainrule.runtime.data.statistics import undo_statistics
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def build(text: str, base: Path = Path()) -> Dataset:

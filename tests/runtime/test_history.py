@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime.history import History, Row, read
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from chainrule.compiler.elaborate import Module, parse_module
 from chainrule.compiler.pipeline import evaluation, steps
 from chainrule.dsl.diagnostics import Failure

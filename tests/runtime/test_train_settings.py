@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chainrule.dsl import syntax as ast
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.parse import parse
