@@ -21,6 +21,8 @@ _PREAMBLE = r"""\documentclass[11pt]{article}
 \setlength{\parindent}{0pt}
 \setlength{\oddsidemargin}{-0.4in}
 \setlength{\textwidth}{7.2in}
+\setlength{\topmargin}{-0.5in}
+\setlength{\textheight}{9.2in}
 \begin{document}"""
 
 
@@ -75,10 +77,12 @@ def _aligned(facts: Iterable[Fact]) -> list[str]:
     facts = list(facts)
     rows: list[str] = []
     for f in facts:
-        room = LIMIT - width(f.left) - 0.8 * len(f.note)
-        first, *more = lines(f.right, max(room, LIMIT / 2))
-        note = rf" && \text{{({words(f.note)})}}" if f.note else ""
-        rows += [rf"{math(f.left)} &= {first}{note}", *(rf"&\qquad {row}" for row in more)]
+        first, *more = lines(f.right, LIMIT - width(f.left))
+        rows += [f"{math(f.left)} &= {first}", *(rf"&\qquad {row}" for row in more)]
+        if f.note:
+            note = rf"\qquad \text{{({words(f.note)})}}"
+            wide = more or width(f.left) + width(f.right) + len(f.note) > LIMIT
+            rows[-1:] = [rows[-1], f"&{note}"] if wide else [rows[-1] + note]
     return _display(rows, [f.right for f in facts])
 
 

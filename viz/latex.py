@@ -58,7 +58,8 @@ def latex(term: Term) -> str:
             sign = {"add": "+", "sub": "-", "hadamard": r"\odot"}[term.kind]
             return f"{_tex_side(term, 0)} {sign} {_tex_side(term, 1)}"
         case "times":
-            dot = r" \cdot " if all(p.kind != "number" for p in parts) else r" \, "
+            plain = all(p.kind not in ("number", "over_m") for p in parts)
+            dot = r" \cdot " if plain else r" \, "
             return f"{_tex_side(term, 0)}{dot}{_tex_side(term, 1)}"
         case "product":
             return f"{_tex_side(term, 0)} \\, {_tex_side(term, 1)}"
@@ -80,7 +81,8 @@ def latex(term: Term) -> str:
         case "total" | "mean":
             sign = r"\sum" + (f"_{{{term.text}}}" if term.text else "")
             lead = r"\frac{1}{m} " if term.kind == "mean" else ""
-            return f"{lead}{sign} {_tex_wrapped(parts[0], TIMES)}"
+            least = PRODUCT if parts[0].kind == "hadamard" else TIMES
+            return f"{lead}{sign} {_tex_wrapped(parts[0], least)}"
         case "partial":
             return rf"\frac{{\partial {latex(parts[0])}}}{{\partial {latex(parts[1])}}}"
         case "chain":

@@ -23,7 +23,7 @@ A, B, C = (t.symbol(n) for n in "ABC")
         (t.quotient(A, t.hadamard(B, C)), "A / (B ⊙ C)", r"\frac{A}{B \odot C}"),
         (t.hadamard(t.total(A), B), "(Σ A) ⊙ B", r"(\sum A) \odot B"),
         (t.mean(t.sub(A, B)), "(1/m)Σ(A − B)", r"\frac{1}{m} \sum (A - B)"),
-        (t.over_m(t.product(A, t.transpose(B))), "(1/m)A Bᵀ", r"\frac{1}{m} \cdot A \, B^{T}"),
+        (t.over_m(t.product(A, t.transpose(B))), "(1/m)A Bᵀ", r"\frac{1}{m} \, A \, B^{T}"),
         (t.times(t.number(0.5), t.total(A)), "½ Σ A", r"\tfrac{1}{2} \, \sum A"),
         (t.neg(t.add(A, B)), "−(A + B)", "-(A + B)"),
         (t.transpose(t.partial(A, B)), "(∂A/∂B)ᵀ", None),
