@@ -71,7 +71,10 @@ def draw(
     """
     from .viz import views
 
-    graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
+    # The backward pass belongs to training: batch statistics, dropout.
+    graph = forward(
+        model.module, model.name, training=view == "backward", dtype=model.dtype, sizes=model.sizes
+    )
     whole = None
     if view == "backward":
         chosen = _loss(graph, loss).name

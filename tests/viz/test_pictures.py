@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+import chainrule
 from chainrule.viz.render import engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,16 @@ def test_a_committed_picture_is_what_the_script_gives(name: str) -> None:
     if recorded[1] != engine():
         pytest.skip(f"laid out by {recorded[1]}, here is {engine()}")
     assert maker().diagram(name) == committed
+
+
+def test_the_backward_picture_of_a_model_is_that_of_training(tmp_path: Path) -> None:
+    (tmp_path / "n.net").write_text(
+        "net n {\n  input x: [4]\n  input y: [2]\n  z = x -> dense(3) -> batchnorm\n"
+        "  out = z -> dense(2)\n  output out\n  loss mse(out, y)\n}\n"
+    )
+    model = chainrule.load(tmp_path / "n.net")
+    assert "μ" in model.draw("backward").dot
+    assert "running_mean" not in model.draw("backward").dot
 
 
 def test_every_picture_in_the_documents_exists() -> None:
