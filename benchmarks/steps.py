@@ -23,6 +23,7 @@ from pathlib import Path
 
 from .rows import ROWS, Row
 
+SETTLE = 0.3  # seconds between frameworks: idle threads of the last one spin for up to 200 ms
 PEERS = ("chainrule", "numpy", "torch", "jax")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +41,7 @@ def step_times(row: Row, peers: list[str], rounds: int, seconds: float) -> dict[
     times: dict[str, list[float]] = {p: [] for p in peers}
     for _ in range(rounds):
         for peer, run in runs.items():
+            time.sleep(SETTLE)
             start = time.perf_counter()
             run(counts[peer])
             times[peer].append((time.perf_counter() - start) / counts[peer])
