@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..dsl import syntax as s
-from ..dsl.diagnostics import Diagnostic, Failure, did_you_mean, fail
+from ..dsl.diagnostics import Diagnostic, Failure, Label, did_you_mean, fail
+from .autodiff import gradient
 from .elaborate import Module, forward
 from .elaborate.limits import bounded
 from .elaborate.scope import Collected
-from .step import minimized, resolve_optimizer, training_step
+from .graph import Leaf, Output, topological
+from .step import minimized, resolve_optimizer, trainable, training_step
+from .value import Value
+
+# Operations through which no gradient flows.
+FLAT = ("lt", "le", "gt", "ge", "eq", "ne", "sign", "floor", "argmax", "stop_gradient", "one_hot")
 
 
 def check(module: Module) -> list[Diagnostic]:
@@ -34,7 +40,7 @@ def check(module: Module) -> list[Diagnostic]:
         if train.name.id in broken:
             _try(lambda t=train: _optimizers(module, t), found)  # type: ignore[misc]
         else:
-            _try(lambda t=train: _steps(module, t), found)  # type: ignore[misc]
+            _try(lambda t=train: found.extend(_steps(module, t)), found)  # type: ignore[misc]
     found += [_later(g) for g in module.generates]
     for name in module.unused_overrides():
         found.append(_unused(module, name))
@@ -60,10 +66,48 @@ def names(module: Module, train: s.Train) -> None:
         )
 
 
-def _steps(module: Module, train: s.Train) -> None:
+def _steps(module: Module, train: s.Train) -> list[Diagnostic]:
+    """Builds the steps of a `train`; gives warnings of parameters that they cannot change."""
     graph = forward(module, train.name.id, training=True)
+    stuck: list[Diagnostic] = []
     for minimize, _ in minimized(train):
         training_step(graph, module, minimize)
+        loss = graph.loss(minimize.loss)
+        params = trainable(graph, minimize.over)
+        found = gradient(loss.value, [p.value for p in params])
+        still = [p for p, g in zip(params, found, strict=True) if _is_zero(g)]
+        if still:
+            stuck.append(_cannot_learn(still, loss))
+    return stuck
+
+
+def _is_zero(g: Value) -> bool:
+    while g.op.family == "view":
+        (g,) = g.args
+    return g.is_constant and g.attrs["value"] == 0
+
+
+def _cannot_learn(params: list[Leaf], loss: Output) -> Diagnostic:
+    """A warning, with the operation where the gradient ends, if there is one."""
+    names = ", ".join(f"`{p.name}`" for p in params)
+    reached = {p.value for p in params}
+    labels: tuple[Label, ...] = ()
+    for v in topological([loss.value]):
+        if any(a in reached for a in v.args):
+            reached.add(v)
+            if v.op.name in FLAT and v.origin.span is not None:
+                text = f"`{v.op.name}` is flat here: its derivative is 0 wherever it has one"
+                labels = (Label(v.origin.span, text),)
+                break
+    return Diagnostic(
+        "E267",
+        f"{names} cannot learn: the gradient of the loss is zero there",
+        params[0].span if not labels else loss.span,
+        note="" if not labels else "the loss that is minimised",
+        labels=labels,
+        help="put a smooth function there (sigmoid for step), or declare the parameter `frozen`",
+        severity="warning",
+    )
 
 
 def _optimizers(module: Module, train: s.Train) -> None:
