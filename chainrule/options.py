@@ -40,10 +40,19 @@ def train_option(function: F) -> F:
 
 
 def out_option(function: F) -> F:
+    return _out("--out")(function)
+
+
+def short_out_option(function: F) -> F:
+    """`-o` too, where no other option has it."""
+    return _out("-o", "--out")(function)
+
+
+def _out(*names: str) -> Callable[[F], F]:
     return click.option(
-        "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+        *names, type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
         help="Where results go.  [default: out/NAME of the file]",
-    )(function)  # fmt: skip
+    )  # fmt: skip
 
 
 def device_options(function: F) -> F:

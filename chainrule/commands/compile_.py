@@ -12,8 +12,8 @@ from ..dsl.diagnostics import fail
 from ..options import (
     data_option,
     file_argument,
-    out_option,
     set_option,
+    short_out_option,
     train_option,
     weights_option,
 )
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--batch", type=click.IntRange(min=1), metavar="N", help="The most examples of one call."
 )
 @data_option
-@out_option
+@short_out_option
 def command(
     file: Path,
     train_name: str | None,
