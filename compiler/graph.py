@@ -59,12 +59,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Graph:
-    """Outputs, and the leaves they may use, by name. `training` says which `when` was taken."""
+    """Outputs, and the leaves they may use, by name. `training` says which `when` was taken;
+    `places` where each block instance was written, by its path."""
 
     name: str
     outputs: tuple[Output, ...]
     leaves: Mapping[str, Leaf] = field(default_factory=dict)
     training: bool = False
+    places: Mapping[str, Span] = field(default_factory=dict)
 
     @cached_property
     def nodes(self) -> tuple[Value, ...]:

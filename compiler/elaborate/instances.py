@@ -54,6 +54,7 @@ def make_layer(
     settings = bind_settings(ref.block, positional, named, span, scope)
     word = scope.target if scope.target and _learned(ref, scope) else ref.block.name.id
     layer = Layer(ref, settings, scope.instance_path(word), span)
+    scope.net.places[layer.path] = span
     if scope.layer is not None:
         scope.layer.inner.append(layer)
     return layer

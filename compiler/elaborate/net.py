@@ -56,7 +56,9 @@ def forward(
         run_body(declaration.body, scope, top=True)
     if collected.diagnostics:
         raise Failure(_once(collected.diagnostics))
-    return Graph(declaration.name.id, tuple(collected.outputs), collected.leaves, training)
+    return Graph(
+        declaration.name.id, tuple(collected.outputs), collected.leaves, training, collected.places
+    )
 
 
 def _dtype(net: s.Net, default: str) -> str:

@@ -117,6 +117,7 @@ class Collected:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     streams: int = 0
     instances: dict[str, int] = field(default_factory=dict)  # path: instances called so
+    places: dict[str, Span] = field(default_factory=dict)  # path: where the instance was written
     budget: Budget = field(default_factory=Budget)
     words: dict[int, frozenset[str]] = field(default_factory=dict)  # of each block, by identity
     initialising: bool = False  # an initial value is being made: no batch, no parameters
