@@ -7,7 +7,7 @@ element by element: gradients (an einsum gives its result either way), optimizer
 nothing is ever transposed while running.
 
 In: a contracted graph. Out: the same mathematics, in which the leaves that were turned round have
-`transposed` in their attrs, and their types the sizes exchanged.
+`order` (1, 0) in their attrs, and their types the sizes exchanged.
 """
 
 from __future__ import annotations
@@ -173,5 +173,5 @@ class _Turning:
 
 def _turned_leaf(v: Value) -> Value:
     t: Type = v.type.with_(shape=v.shape[::-1])
-    attrs = {"name": v.attrs["name"], "type": t, "transposed": True}
+    attrs = {"name": v.attrs["name"], "type": t, "order": (1, 0)}
     return Value(v.op, (), attrs, t, v.origin)

@@ -18,6 +18,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..dsl.source import Span
 from .scalar import Scalar
@@ -36,9 +40,10 @@ class Buffer:
     (a result read in another shape than its memory was written in; no kernel uses it).
 
     `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
-    contiguous in C order. `name` is unique for every kind but temp, scratch and view. `transposed`
-    params and states hold the user's 2-d array with its axes exchanged (the compiler's choice of
-    layout); reading one gives the user's orientation back; `type.shape` is the stored one.
+    contiguous in C order. `name` is unique for every kind but temp, scratch and view. Where the
+    compiler chose another layout than the user's, `order` is not empty: axis k of memory is axis
+    `order[k]` of the user's array, and `type.shape` is the stored one; reading gives the user's
+    orientation back.
     Scratch: `type.size` elements per thread (`capacity` does not count).
     """
 
@@ -46,11 +51,28 @@ class Buffer:
     kind: str
     type: Type
     offset: int
-    transposed: bool = False
+    order: tuple[int, ...] = ()
 
     def nbytes(self, capacity: int) -> int:
         rows = capacity if self.type.batched else 1
         return rows * self.type.size * self.type.numpy.itemsize
+
+    @property
+    def user_shape(self) -> tuple[int, ...]:
+        """The shape of one example in the user's orientation."""
+        if not self.order:
+            return self.type.shape
+        return tuple(self.type.shape[self.order.index(k)] for k in range(len(self.order)))
+
+    def stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array in the user's orientation as it lies in memory (a view)."""
+        return array.transpose(self.order) if self.order else array
+
+    def seen(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array as it lies in memory in the user's orientation (a view)."""
+        if not self.order:
+            return array
+        return array.transpose([self.order.index(k) for k in range(len(self.order))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +100,8 @@ class Let:
 
     Draws always count with `Position(−1)`, and their elements are those of the stage: the counter
     is example·(product of the axes) + flat index; in an epilogue it is
-    (loop index·rows + row)·columns + column, whichever of these the batch is part of.
+    (loop index·rows + row)·columns + column, whichever of these the batch is part of (row is the
+    flat index over all row axes).
     """
 
     expression: Scalar
@@ -177,11 +200,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A matrix operand: element (i, j) at offset + loop·l + row·i + column·j."""
+    """A matrix operand whose rows and columns may each be several nested axes.
+
+    Element (i, j) lies at offset + loop·l + Σ row[n]·i[n] + Σ column[n]·j[n], where i[n] is the
+    index along axis n of the rows, outermost first.
+    """
 
     slot: int
-    row: int
-    column: int
+    row: tuple[int, ...]
+    column: tuple[int, ...]
     offset: int = 0
     loop: int = 0
 
@@ -190,20 +217,24 @@ class Matrix:
 class Product(Kernel):
     """C[i, j] = Σₖ A[i, k]·B[k, j], for each l of `loop`, then the epilogue on every element.
 
-    The epilogue is a stage over axes (rows, columns) = (−1, −1) whose `Element(0)` is the sum
+    Rows and depth may be several nested axes, outermost first, of which only the first may be
+    batched: a convolution is a product whose rows are (example, height, width) and whose depth is
+    (kernel height, kernel width and channels), read in place through the strides of A.
+
+    The epilogue is a stage over axes (*rows, columns), all −1, whose `Element(0)` is the sum
     (`reads[0]` stands for it: slot −1, element type, no strides); its other reads, and all its
-    writes, have strides (row, column) and `example` = stride of `loop`. `Position(0)` is the row,
-    `Position(1)` the column.
-    With no other work the epilogue just writes Element(0). Sums over k are in ascending order, and
-    never split between threads (results must not depend on the thread count).
+    writes, have strides (*rows, column) and `example` = stride of `loop`. `Position(n)` is the
+    index along axis n of the rows, `Position(len(rows))` the column.
+    With no other work the epilogue just writes Element(0). Sums over k are in ascending order of
+    the nested axes, and never split between threads (results must not depend on their count).
     """
 
-    rows: Extent
+    rows: tuple[Extent, ...]
     columns: Extent
-    depth: Extent
+    depth: tuple[Extent, ...]
     loop: Extent  # Extent(1) where there is only one product
-    a: Matrix
-    b: Matrix
+    a: Matrix  # row along `rows`, column along `depth`
+    b: Matrix  # row along `depth`, column along `columns`
     dtype: str
     epilogue: Stage
 
@@ -211,6 +242,17 @@ class Product(Kernel):
     def key(self) -> tuple[object, ...]:
         return ("product", self.rows, self.columns, self.depth, self.loop, self.a, self.b,
                 self.dtype, self.epilogue)  # fmt: skip
+
+    def row_count(self, batch: int) -> int:
+        return count(self.rows, batch)
+
+    def depth_count(self, batch: int) -> int:
+        return count(self.depth, batch)
+
+
+def count(extents: tuple[Extent, ...], batch: int) -> int:
+    """The number of indices of nested axes."""
+    return prod(e.at(batch) for e in extents)
 
 
 AnyKernel = Loops | Product

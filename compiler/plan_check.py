@@ -121,11 +121,12 @@ def _uses(plan: Plan, kernel: AnyKernel) -> Iterator[Use]:
 
 
 def _product_uses(k: Product, batch: int) -> Iterator[Use]:
-    rows, columns, depth, loop = (e.at(batch) for e in (k.rows, k.columns, k.depth, k.loop))
-    for m, sizes in ((k.a, (loop, rows, depth)), (k.b, (loop, depth, columns))):
+    columns, loop = k.columns.at(batch), k.loop.at(batch)
+    rows, depth = (tuple(e.at(batch) for e in axes) for axes in (k.rows, k.depth))
+    for m, sizes in ((k.a, (loop, *rows, *depth)), (k.b, (loop, *depth, columns))):
         # Read until the very end: an epilogue must not touch the operands.
-        yield Use(Access(m.slot, k.dtype, (m.row, m.column), m.offset, m.loop), sizes, False, -1)
-    for use in _stage_uses(k.epilogue, (loop, rows, columns), 0):
+        yield Use(Access(m.slot, k.dtype, (*m.row, *m.column), m.offset, m.loop), sizes, False, -1)
+    for use in _stage_uses(k.epilogue, (loop, *rows, columns), 0):
         if use.access.slot >= 0:
             yield use
 

@@ -60,11 +60,8 @@ def plan_cost(plan: Plan, batch: int) -> Cost:
 
 def _flops(kernel: AnyKernel, batch: int) -> int:
     if isinstance(kernel, Product):
-        rows, columns, depth, loop = (
-            e.at(batch) for e in (kernel.rows, kernel.columns, kernel.depth, kernel.loop)
-        )  # fmt: skip
-        elements = rows * columns * loop
-        return elements * (2 * depth + len(kernel.epilogue.lets))
+        elements = kernel.row_count(batch) * kernel.columns.at(batch) * kernel.loop.at(batch)
+        return elements * (2 * kernel.depth_count(batch) + len(kernel.epilogue.lets))
     assert isinstance(kernel, Loops)
     total = 0
     for k, stage in enumerate(kernel.stages):

@@ -200,8 +200,8 @@ class _Arena:
             aligned(self.end), self.capacity, recorded, outputs, self.fused.normal.seeded,
         )  # fmt: skip
 
-    def _add(self, name: str, kind: str, type: Type, transposed: bool = False) -> int:
-        buffer = Buffer(name, kind, type, self.end, transposed)
+    def _add(self, name: str, kind: str, type: Type, order: tuple[int, ...] = ()) -> int:
+        buffer = Buffer(name, kind, type, self.end, order)
         self.buffers.append(buffer)
         size = buffer.nbytes(self.capacity)
         self.end += _NUMBER if kind == "scalar" and type.size == 1 else aligned(size)
@@ -218,8 +218,7 @@ class _Arena:
         for kinds in (("scalar",), ("param",), ("state",), ("input",)):
             for name, (kind, v) in known.items():
                 if kind in kinds:
-                    transposed = bool(v.attrs.get("transposed", False))
-                    self.leaf[name] = self._add(name, kind, v.type, transposed)
+                    self.leaf[name] = self._add(name, kind, v.type, v.attrs.get("order", ()))
             self.end = aligned(self.end)
 
     def _outputs(self) -> None:
@@ -280,7 +279,7 @@ class _Arena:
     def _seen_as(self, name: str, type: Type, index: int) -> int:
         """A reshaped value shares its operand's memory, but is read in its own shape."""
         base = self.buffers[index]
-        if base.type.shape == type.shape or base.transposed:
+        if base.type.shape == type.shape or base.order:
             return index
         self.buffers.append(Buffer(name, "view", base.type.with_(shape=type.shape), base.offset))
         return len(self.buffers) - 1

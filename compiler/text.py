@@ -3,7 +3,7 @@
 One line is one operation; numbers stand inside. A name is the user's own, with its block instance
 (`encoder.dense` is written `encoder__dense`), or v1, v2, …. What plain `.net` does not say of a
 leaf follows as a guard: `when shared` (an input that is the same for every example), `when runtime`
-(a number that the trainer sets), `when transposed` (stored the other way round); and `update W = …
+(a number that the trainer sets), `when stored_1_0` (the order in which its axes lie in memory); and `update W = …
 when gradient` is the gradient of W. Initial values are kept as the user wrote them.
 """
 
@@ -123,8 +123,8 @@ def _leaf_line(f: Leaf) -> str:
         guards.append("shared")
     if f.kind == "scalar":
         guards.append("runtime")
-    if v.attrs.get("transposed"):
-        guards.append("transposed")
+    if "order" in v.attrs:
+        guards.append("_".join(("stored", *map(str, v.attrs["order"]))))
     parts = [f"{_SETS[f.kind]} {encoded(f.name)}: {v.type}"]
     parts += [f.initialiser] if f.initialiser else []
     parts += ["frozen"] if f.frozen else []
@@ -229,8 +229,9 @@ class _Reader:
         batched = kind == "input" and "shared" not in guards
         found = _type(t.type).with_(batched=batched)
         attrs: dict[str, Any] = {"name": word, "type": found}
-        if "transposed" in guards:
-            attrs["transposed"] = True
+        for guard in guards:
+            if guard.startswith("stored_"):
+                attrs["order"] = tuple(map(int, guard.split("_")[1:]))
         v = Value(operation(kind), (), attrs, found, Origin(ident.span, name=word))
         self.values[ident.id] = v
         self.leaves[word] = Leaf(v, kind, **_leaf_facts(t))
@@ -396,8 +397,8 @@ def same_graph(a: Graph, b: Graph) -> bool:
 
 
 def _facts(f: Leaf) -> tuple[Any, ...]:
-    turned = bool(f.value.attrs.get("transposed"))
-    return (f.name, f.kind, f.value.type, turned, f.initialiser, f.frozen, f.decay, f.file)
+    order = f.value.attrs.get("order", ())
+    return (f.name, f.kind, f.value.type, order, f.initialiser, f.frozen, f.decay, f.file)
 
 
 def _target(o: Output) -> str | None:

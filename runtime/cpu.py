@@ -194,16 +194,16 @@ class CpuLoaded:
                 raise ValueError(_wrong(name, type.shape, values.shape, self.plan.capacity))
             self._view(buffer, len(values))[...] = values
             return
-        wanted = type.shape[::-1] if buffer.transposed else type.shape
+        wanted = buffer.user_shape
         if values.shape != wanted:
             raise ValueError(_wrong(name, wanted, values.shape, None))
-        self._view(buffer)[...] = values.T if buffer.transposed else values
+        self._view(buffer)[...] = buffer.stored(values)
 
     def read(self, name: str, batch: int | None = None) -> Array:
         """A copy in the user's orientation."""
         buffer = self.plan.buffer(name)
         view = self._view(buffer, batch if buffer.type.batched else None)
-        return np.array(view.T if buffer.transposed else view, order="C")
+        return np.array(buffer.seen(view), order="C")
 
     def snapshot(self) -> list[tuple[int, Array]]:
         """Params and states: a copy of each stretch of memory they fill."""

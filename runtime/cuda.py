@@ -75,13 +75,12 @@ class CudaLoaded:
         """Set an input, param, state or scalar. Raises ValueError on another shape."""
         buffer = self._named(name)
         values = np.asarray(array)
-        wanted = buffer.type.shape[::-1] if buffer.transposed else buffer.type.shape
+        wanted = buffer.user_shape
         rows = len(values) if buffer.type.batched and values.ndim else 1
         shape = values.shape[1:] if buffer.type.batched else values.shape
         if shape != wanted or rows > self.plan.capacity:
             raise ValueError(f"`{name}` takes {buffer.type}, got {list(values.shape)}")
-        if buffer.transposed:
-            values = values.T
+        values = buffer.stored(values)
         with device_errors(self._cuda):
             self._put(buffer, np.ascontiguousarray(values.astype(buffer.type.numpy, copy=False)))
 
@@ -95,8 +94,8 @@ class CudaLoaded:
         with device_errors(self._cuda):
             host = self._region(buffer, size).copy_to_host()
         values = host.astype(np.bool_) if buffer.type.dtype == "bool" else host
-        if buffer.transposed:
-            return np.ascontiguousarray(values.reshape(buffer.type.shape).T)
+        if buffer.order:
+            return np.ascontiguousarray(buffer.seen(values.reshape(buffer.type.shape)))
         return np.array(values.reshape(lead + buffer.type.shape))
 
     def _named(self, name: str) -> Buffer:

@@ -127,7 +127,7 @@ def _launches(plan: Plan, program: CudaProgram) -> dict[str, Any]:
     ]
     buffers = [
         {"name": b.name, "kind": b.kind, "type": str(b.type), "offset": b.offset,
-         "per_example": b.type.batched, "transposed": b.transposed}
+         "per_example": b.type.batched, "order": b.order}
         for b in plan.buffers
     ]  # fmt: skip
     return {

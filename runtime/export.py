@@ -143,7 +143,7 @@ def _inputs(plan: Plan) -> list[Buffer]:
 def _buffer(buffer: Buffer) -> dict[str, Any]:
     type = buffer.type
     return {"kind": buffer.kind, "shape": type.shape, "dtype": type.dtype, "batched": type.batched,
-            "offset": buffer.offset, "transposed": buffer.transposed}  # fmt: skip
+            "offset": buffer.offset, "order": buffer.order}  # fmt: skip
 
 
 def _readme(plan: Plan, program: Program, updates: bool) -> str:

@@ -121,18 +121,18 @@ class PlanOracle:
     # ------------------------------------------------------------ products
 
     def _product(self, k: Product) -> None:
-        rows, columns, depth, loop = (
-            e.at(self.batch) for e in (k.rows, k.columns, k.depth, k.loop)
-        )  # fmt: skip
+        columns, loop = k.columns.at(self.batch), k.loop.at(self.batch)
+        rows, depth = (tuple(e.at(self.batch) for e in axes) for axes in (k.rows, k.depth))
         a = self._matrix(k.a, loop, rows, depth)
-        b = self._matrix(k.b, loop, depth, columns)
+        b = self._matrix(k.b, loop, depth, (columns,))
         c = np.einsum("lik,lkj->lij", a, b).astype(DTYPES[k.dtype])
-        self._stage(k.epilogue, (loop, rows, columns), {0: c})
+        space = (loop, *rows, columns)
+        self._stage(k.epilogue, space, {0: c.reshape(space)})
 
-    def _matrix(self, m: Matrix, loop: int, rows: int, columns: int) -> Array:
-        where = Access(m.slot, "", (m.row, m.column), m.offset, m.loop)
-        found: Array = self._slot(where)[_places(where, (loop, rows, columns))]
-        return found
+    def _matrix(self, m: Matrix, loop: int, rows: tuple[int, ...], columns: tuple[int, ...]) -> Array:
+        where = Access(m.slot, "", (*m.row, *m.column), m.offset, m.loop)
+        found: Array = self._slot(where)[_places(where, (loop, *rows, *columns))]
+        return found.reshape(loop, prod(rows), prod(columns))
 
 
 class _Program:

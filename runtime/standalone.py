@@ -58,7 +58,7 @@ class Program:
         dtype = np.dtype(_TYPES[b["dtype"]])
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         part = self._arena[b["offset"] : b["offset"] + size].view(dtype).reshape(shape)
-        return part.T if b["transposed"] else part
+        return part.transpose(np.argsort(b["order"])) if b["order"] else part
 
     def write(self, name: str, array: Any) -> None:
         """Set an input, parameter, state or scalar by name."""

@@ -70,8 +70,9 @@ def transposed(graph, values):
     """The same numbers for a lowered graph, whose layout pass may have turned parameters round."""
     turned = dict(values)
     for leaf in lower(optimise(graph)).leaves.values():
-        if leaf.value.attrs.get("transposed"):
-            turned[leaf.name] = np.ascontiguousarray(values[leaf.name].T)
+        order = leaf.value.attrs.get("order")
+        if order:
+            turned[leaf.name] = np.ascontiguousarray(values[leaf.name].transpose(order))
     return turned
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import ALIGN, AnyKernel, Loops, Plan
+from ..plan import ALIGN, AnyKernel, Extent, Loops, Plan
 from .cpu_body import indent
 from .cpu_loops import loops_body
 from .cpu_nest import accesses
@@ -150,14 +150,13 @@ def title(kernel: AnyKernel) -> str:
             "for each example" if kernel.batched else "once")  # fmt: skip
         return f"Loops over {stages}, {where}."
 
-    def size(extent: object) -> str:
-        n, batched = (
-            kernel.__getattribute__(str(extent)).size,
-            kernel.__getattribute__(str(extent)).batched,
+    def size(*extents: Extent) -> str:
+        return ".".join(
+            f"{e.size if e.size != 1 or not e.batched else ''}{'m' * e.batched}" for e in extents
         )
-        return f"{n if n != 1 or not batched else ''}{'m' if batched else ''}"
 
-    return f"Product: {size('rows')} x {size('depth')} by {size('depth')} x {size('columns')}."
+    rows, depth, columns = size(*kernel.rows), size(*kernel.depth), size(kernel.columns)
+    return f"Product: {rows} x {depth} by {depth} x {columns}."
 
 
 def plain_words(text: str) -> str:
@@ -171,7 +170,8 @@ def plain_words(text: str) -> str:
 def work(kernel: AnyKernel, batch: int) -> float:
     """Nanoseconds on one thread, roughly: arithmetic at 100 GFLOP/s, memory at 20 GB/s."""
     if not isinstance(kernel, Loops):
-        rows, columns, depth = (e.at(batch) for e in (kernel.rows, kernel.columns, kernel.depth))
+        rows, depth = kernel.row_count(batch), kernel.depth_count(batch)
+        columns = kernel.columns.at(batch)
         across = -(-columns // 16) * 16
         return 50 + kernel.loop.at(batch) * rows * across * (
             depth * 0.02 + 0.3 * len(kernel.epilogue.writes)

@@ -88,8 +88,10 @@ def product_body(
 
 def _turned(kernel: Product) -> Product:
     """Cᵀ = Bᵀ·Aᵀ where that makes the columns contiguous and C's rows are not."""
+    if len(kernel.rows) > 1:
+        return kernel
     places = [w.access for w in kernel.epilogue.writes]
-    inner_rows = kernel.a.row == 1 and kernel.b.column != 1
+    inner_rows = kernel.a.row == (1,) and kernel.b.column != (1,)
     if not (inner_rows and all(p.strides[0] == 1 for p in places)) or draws(kernel.epilogue):
         return kernel
     if any(p.strides[1] == 1 for p in places):
@@ -108,7 +110,9 @@ def _turned(kernel: Product) -> Product:
         reads=tuple(turn(r) for r in stage.reads),
         writes=tuple(replace(w, access=turn(w.access)) for w in stage.writes),
     )
-    return replace(kernel, rows=kernel.columns, columns=kernel.rows, a=a, b=b, epilogue=stage)
+    return replace(
+        kernel, rows=(kernel.columns,), columns=kernel.rows[0], a=a, b=b, epilogue=stage
+    )
 
 
 class _Product:
@@ -117,31 +121,31 @@ class _Product:
         self.dtype = kernel.dtype
         self.lanes = 8 if kernel.dtype == "f64" else 16
         self.bytes = 8 if kernel.dtype == "f64" else 4
-        rows, columns = kernel.rows.at(capacity), kernel.columns.at(capacity)
+        rows, columns = kernel.row_count(capacity), kernel.columns.at(capacity)
         self.block = block or choose_block(
-            rows, columns, self.lanes, registers, kernel.rows.batched, self.tallest()
+            rows, columns, self.lanes, registers, kernel.rows[0].batched, self.tallest()
         )
         self.width = self.block.vectors * self.lanes
         # Rows of B a multiple of 4 KiB apart share few places in the caches and evict each other.
-        crowded = kernel.b.row * self.bytes % CROWDED == 0 and kernel.depth.at(capacity) >= 64
+        crowded = kernel.b.row[0] * self.bytes % CROWDED == 0 and kernel.depth_count(capacity) >= 64
         worth = crowded and rows >= 4 * self.block.rows
-        self.packs = columns > 1 and (kernel.b.column != 1 or worth)
+        self.packs = columns > 1 and (kernel.b.column != (1,) or worth)
         self.by = self.split()
 
     def tallest(self) -> int:
         """The most rows of a block: those of A are read side by side, and must fit the few places
         that the first cache has for lines a multiple of 4 KiB apart."""
         a = self.kernel.a
-        if a.column != 1 or a.row * self.bytes % (CROWDED // 2):
+        if a.column != (1,) or a.row[0] * self.bytes % (CROWDED // 2):
             return 16
-        return 7 if a.row * self.bytes % CROWDED == 0 else 14
+        return 7 if a.row[0] * self.bytes % CROWDED == 0 else 14
 
     def split(self) -> str:
         """What threads share: whole products, columns or rows, whichever divides best by two."""
         kernel, capacity = self.kernel, self.capacity
         if kernel.loop.at(capacity) >= 4:
             return "l"
-        blocks_i = -(-kernel.rows.at(capacity) // self.block.rows)
+        blocks_i = -(-kernel.row_count(capacity) // self.block.rows)
         blocks_j = -(-kernel.columns.at(capacity) // self.width)
         if self.packs and blocks_j > 1:
             return "j"
@@ -155,15 +159,15 @@ class _Product:
             "first_example = header(arena, 2)",
         ] if draws(kernel.epilogue) else []  # fmt: skip
         lines += [
-            f"rows = {_extent(kernel.rows)}",
+            f"rows = {_extent(kernel.rows[0])}",
             f"columns = {_extent(kernel.columns)}",
-            f"depth = {_extent(kernel.depth)}",
+            f"depth = {_extent(kernel.depth[0])}",
             f"loops = {_extent(kernel.loop)}",
         ]
         lines += self.shares()
         scratch = 0
         if self.packs:
-            scratch = kernel.depth.at(self.capacity) * self.width * self.bytes
+            scratch = kernel.depth_count(self.capacity) * self.width * self.bytes
             lines.append(f"panel = at_{self.dtype}(arena, row, {len(kernel.slots)})")
         if not self.direct():
             lines.append(f"tile = local_{self.dtype}({self.block.rows * self.width})")
@@ -195,7 +199,7 @@ class _Product:
         """Where in its stream the draw of the first lane lies."""
         kernel = self.kernel
         product = "(first_example + l)" if kernel.loop.batched else "l"
-        row = "first_example + i + r" if kernel.rows.batched else "i + r"
+        row = "first_example + i + r" if kernel.rows[0].batched else "i + r"
         return f"({product} * rows + {row}) * columns + j + s"
 
     def shares(self) -> list[str]:
@@ -219,13 +223,13 @@ class _Product:
         b, lanes, width = self.kernel.b, self.lanes, self.width
         copy = (
             f"store(panel, k * {width} + s, "
-            f"gather(p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, {lanes}, w - s))"
+            f"gather(p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column[0]}, {lanes}, w - s))"
         )
-        if b.column == 1:
+        if b.column == (1,):
             copy = (
                 f"store(panel, k * {width} + s, load(p{b.slot}, {_at(b, 'k', '(j + s)')}, {lanes}))"
             )
-        if b.row != 1:
+        if b.row != (1,):
             return [
                 f"for s in range(0, w, {lanes}):",
                 "    for k in range(depth):",
@@ -234,7 +238,7 @@ class _Product:
         return [
             f"for s in range(0, w, {lanes}):",
             f"    for k in range(0, depth - {lanes - 1}, {lanes}):",
-            f"        transpose({lanes}, p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column}, w - s, "
+            f"        transpose({lanes}, p{b.slot}, {_at(b, 'k', '(j + s)')}, {b.column[0]}, w - s, "
             f"panel, k * {width} + s, {width})",
             f"    for k in range(depth - depth % {lanes}, depth):",
             f"        {copy}",
@@ -263,7 +267,7 @@ class _Product:
         return ([most] if whole else []) + ([left] if 0 < left < most else [])
 
     def heights(self, vectors: int) -> list[str]:
-        rows = self.kernel.rows
+        rows = self.kernel.rows[0]
         full = self.call(self.block.rows, vectors, "0")
         if not rows.batched and rows.size % self.block.rows == 0:
             return [full]
@@ -280,7 +284,7 @@ class _Product:
         a, b = self.kernel.a, self.kernel.b
         row = "i" if r == "0" else f"(i + {r})"
         source = (
-            f"panel, 0, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row}"
+            f"panel, 0, {self.width}" if self.packs else f"p{b.slot}, {_at(b, 0, 'j')}, {b.row[0]}"
         )
         if self.direct():
             access = self.kernel.epilogue.writes[0].access
@@ -289,8 +293,8 @@ class _Product:
         else:
             target = f"tile, {r} * {self.width}, {self.width}"
         return (
-            f"multiply({height}, {vectors}, {self.lanes}, p{a.slot}, {_at(a, row, 0)}, {a.row}, "
-            f"{a.column}, {source}, depth, {target}, True)"
+            f"multiply({height}, {vectors}, {self.lanes}, p{a.slot}, {_at(a, row, 0)}, {a.row[0]}, "
+            f"{a.column[0]}, {source}, depth, {target}, True)"
         )
 
     def direct(self) -> bool:
@@ -350,8 +354,8 @@ def _at(matrix: Matrix, i: str | int, j: str | int) -> str:
     terms = [str(matrix.offset)]
     if matrix.loop:
         terms.append(f"{matrix.loop} * l")
-    if i != 0 and matrix.row:
-        terms.append(f"{matrix.row} * {i}")
-    if j != 0 and matrix.column:
-        terms.append(f"{matrix.column} * {j}")
+    if i != 0 and matrix.row[0]:
+        terms.append(f"{matrix.row[0]} * {i}")
+    if j != 0 and matrix.column[0]:
+        terms.append(f"{matrix.column[0]} * {j}")
     return " + ".join(terms)

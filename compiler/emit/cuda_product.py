@@ -35,7 +35,7 @@ def emit_product(product: Product, capacity: int, tuning: Tuning) -> CudaKernel:
 
 
 def _launch(product: Product, tile: Tile) -> Launch:
-    factors = ((product.rows, tile.rows), (product.columns, tile.columns), (product.loop, 1))
+    factors = ((product.rows[0], tile.rows), (product.columns, tile.columns), (product.loop, 1))
     return Launch(tile.threads, factors)
 
 
@@ -59,8 +59,8 @@ class _Writer:
         for r, c in self._cells():
             out.line(f"c{r}_{c} = {literal(0, product.dtype)}")
         with out.block(f"for k0 in range(0, depth, {tile.depth})"):
-            self._fetch("a", product.a.column == 1)
-            self._fetch("b", product.b.column != 1)
+            self._fetch("a", product.a.column == (1,))
+            self._fetch("b", product.b.column != (1,))
             out.sync()
             self._multiply()
             out.sync()
@@ -77,9 +77,9 @@ class _Writer:
     def _place_block(self) -> None:
         """Which tile of which product this block computes, and which elements this thread."""
         product, tile, out = self.product, self.tile, self.out
-        out.line(f"rows = {_extent(product.rows)}")
+        out.line(f"rows = {_extent(product.rows[0])}")
         out.line(f"columns = {_extent(product.columns)}")
-        out.line(f"depth = {_extent(product.depth)}")
+        out.line(f"depth = {_extent(product.depth[0])}")
         out.line(f"across = (columns + {tile.columns - 1}) // {tile.columns}")
         out.line("block = cuda.blockIdx.x")
         if product.loop != Extent(1):
@@ -133,7 +133,7 @@ class _Writer:
 
     def _matrix(self, matrix: Matrix, base: str, i: str, j: str) -> str:
         terms = [base, str(matrix.offset)]
-        for name, stride in (("l", matrix.loop), (i, matrix.row), (j, matrix.column)):
+        for name, stride in (("l", matrix.loop), (i, matrix.row[0]), (j, matrix.column[0])):
             if stride and not (name == "l" and self.product.loop == Extent(1)):
                 terms.append(times(name, stride))
         return total(terms)
@@ -177,7 +177,7 @@ class _Writer:
 
     def _first(self) -> str:
         """Draws of a split batch count from the example that this part begins with (i64[2])."""
-        extents = (self.product.loop, self.product.rows, self.product.columns)
+        extents = (self.product.loop, self.product.rows[0], self.product.columns)
         if not any(e.batched for e in extents):
             return ""
         size = extents[0].size * extents[1].size * extents[2].size

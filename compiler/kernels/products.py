@@ -1,7 +1,7 @@
 """Contractions as matrix products: which letters are rows, columns, depth and loop.
 
 In: an einsum string, shapes, and where the operands lie. Out: a `Layout`, or None where the letters
-of one role cannot be walked with one stride. The choice prefers a result and a second operand whose
+of one role cannot be walked as a product needs it. The choice prefers a result and a second operand whose
 columns are contiguous, because kernels load vectors along columns.
 """
 
@@ -88,10 +88,11 @@ def _role(left: bool, right: bool, result: bool) -> str:
 
 @dataclass(frozen=True)
 class Walk:
-    """Strides of one operand: rows (or depth), columns (or depth), loop."""
+    """Strides of one operand: along the rows (or the depth), along the columns (or the depth), from
+    product to product."""
 
-    row: int
-    column: int
+    row: tuple[int, ...]
+    column: tuple[int, ...]
     loop: int
 
 
@@ -99,18 +100,19 @@ class Walk:
 class Layout:
     """How a contraction is computed. `swapped`: the second operand is A.
 
-    `row_axes`, `column_axes`, `loop_axes` are axes of the result, outermost first; `batch` says
-    which extent the batch is the outermost part of ("" if none).
+    Rows and depth are nested axes, outermost first. `row_axes` has the axes of the result that each
+    of the rows is made of, `column_axes` and `loop_axes` those of columns and loop, all outermost
+    first; `batch` says which extent the batch is the outermost part of ("" if none).
     """
 
     swapped: bool
-    rows: Extent
+    rows: tuple[Extent, ...]
     columns: Extent
-    depth: Extent
+    depth: tuple[Extent, ...]
     loop: Extent
     a: Walk
     b: Walk
-    row_axes: tuple[int, ...]
+    row_axes: tuple[tuple[int, ...], ...]
     column_axes: tuple[int, ...]
     loop_axes: tuple[int, ...]
     batch: str
@@ -118,7 +120,7 @@ class Layout:
     @property
     def in_order(self) -> bool:
         """Whether (loop, row, column), counted through, is the order of the result in memory."""
-        axes = self.loop_axes + self.row_axes + self.column_axes
+        axes = self.loop_axes + sum(self.row_axes, ()) + self.column_axes
         first = "loop" if self.loop != Extent(1) else "rows"
         return axes == tuple(sorted(axes)) and self.batch in ("", first, "depth")
 
@@ -148,7 +150,7 @@ def layout(letters: Letters, x: tuple[int, ...], x_example: int, y: tuple[int, .
 
 
 def _by_stride(depth: str, strides: dict[str, int]) -> str:
-    return "".join(sorted(depth, key=lambda c: (c != "b", -strides[c])))
+    return "".join(sorted(depth, key=lambda c: (c != "b", -abs(strides[c]))))
 
 
 def _layout(letters: Letters, swapped: bool, rows: str, columns: str, loop: str, depth: str,
@@ -161,12 +163,15 @@ def _layout(letters: Letters, swapped: bool, rows: str, columns: str, loop: str,
     def walk(group: str, strides: dict[str, int]) -> int | None:
         return collapse([(None if k == "b" else size[k], strides.get(k, 0)) for k in group])
 
-    found = [walk(rows, a), walk(depth, a), walk(loop, a), walk(depth, b), walk(columns, b),
-             walk(loop, b), walk(rows, c), walk(columns, c), walk(loop, c)]  # fmt: skip
-    if any(s is None for s in found):
+    found = [walk(loop, a), walk(columns, b), walk(loop, b), walk(columns, c), walk(loop, c)]
+    row_groups, depth_groups = _joined(rows, size, a, c), _joined(depth, size, a, b)
+    if any(s is None for s in found) or row_groups is None or depth_groups is None:
         return None
-    ar, ac, al, br, bc, bl, _, cc, _ = (int(s or 0) for s in found)
-    score = 8 * (cc == 1) + 4 * (bc == 1) + 2 * (not loop) + (ac == 1 or ar == 1)
+    al, bc, bl, cc, _ = (int(s or 0) for s in found)
+    ar, ac, br = _last(row_groups, a), _last(depth_groups, a), _last(depth_groups, b)
+    plain = len(row_groups) == 1 and len(depth_groups) == 1
+    score = 16 * (cc == 1) + 8 * (bc == 1) + 4 * (not loop) + 2 * plain
+    score += ac[-1] == 1 or ar[-1] == 1
 
     def extent(group: str) -> Extent:
         return Extent(_product(tuple(size[k] for k in group if k != "b")), "b" in group)
@@ -177,10 +182,30 @@ def _layout(letters: Letters, swapped: bool, rows: str, columns: str, loop: str,
     where = [n for n, g in (("rows", rows), ("columns", columns), ("loop", loop), ("depth", depth))
              if "b" in g]  # fmt: skip
     return score, Layout(
-        swapped, extent(rows), extent(columns), extent(depth), extent(loop),
-        Walk(ar, ac, al), Walk(br, bc, bl), axes(rows), axes(columns), axes(loop),
-        where[0] if where else "",
+        swapped, tuple(map(extent, row_groups)), extent(columns), tuple(map(extent, depth_groups)),
+        extent(loop), Walk(ar, ac, al), Walk(br, (bc,), bl), tuple(map(axes, row_groups)),
+        axes(columns), axes(loop), where[0] if where else "",
     )  # fmt: skip
+
+
+def _joined(letters: str, size: dict[str, int], *strides: dict[str, int]) -> list[str] | None:
+    """Nested axes as few as possible: neighbours are joined where every operand walks them with one
+    stride. The batch can only be the outermost; without letters there is one axis of one turn."""
+    if "b" in letters[1:]:
+        return None
+    groups = [letters[:1]]
+    for k in letters[1:]:
+        last = groups[-1][-1:]
+        if all(s.get(last, 0) == s.get(k, 0) * size[k] for s in strides):
+            groups[-1] += k
+        else:
+            groups.append(k)
+    return groups
+
+
+def _last(groups: list[str], strides: dict[str, int]) -> tuple[int, ...]:
+    """The stride of each group: that of its innermost letter."""
+    return tuple(strides.get(g[-1], 0) if g else 0 for g in groups)
 
 
 def _product(sizes: tuple[int, ...]) -> int:

@@ -25,17 +25,18 @@ _TRUTH = frozenset(("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"))
 _CONVERSIONS = frozenset(("f32", "f64", "i32", "bool"))
 _TYPED = frozenset(("batch", "uniform", "normal"))
 _VARIED = frozenset(("uniform", "normal"))
-_ROW, _COLUMN = 0, 1
 _TEMPS = [Temp(k) for k in range(256)]
 
 
 @lru_cache(maxsize=1 << 14)
 def along_product(layout: Layout, shape: tuple[int, ...], strides: tuple[int, ...],
-                  example: int) -> tuple[int, int, int] | None:  # fmt: skip
-    """Strides over the result's axes as strides along rows, columns and loop, if they exist."""
+                  example: int) -> tuple[tuple[int, ...], int] | None:  # fmt: skip
+    """Strides over the result's axes as strides along (rows…, columns), and along the loop, if they
+    exist."""
     found = []
-    groups = (("rows", layout.row_axes), ("columns", layout.column_axes),
-              ("loop", layout.loop_axes))  # fmt: skip
+    first, *rest = layout.row_axes
+    groups = [("rows", first), *(("nested", r) for r in rest), ("columns", layout.column_axes),
+              ("loop", layout.loop_axes)]  # fmt: skip
     for name, axes in groups:
         terms: list[tuple[int | None, int]] = [(shape[k], strides[k]) for k in axes]
         if layout.batch == name:
@@ -44,15 +45,16 @@ def along_product(layout: Layout, shape: tuple[int, ...], strides: tuple[int, ..
         if stride is None:
             return None
         found.append(stride)
-    return found[0], found[1], found[2]
+    return tuple(found[:-1]), found[-1]
 
 
 def position_terms(layout: Layout, axis: int) -> int | None:
     """Which `Position` of an epilogue is the index along that axis of the result."""
-    if layout.row_axes == (axis,) and layout.batch != "rows":
-        return _ROW
+    for n, axes in enumerate(layout.row_axes):
+        if axes == (axis,) and (n or layout.batch != "rows"):
+            return n
     if layout.column_axes == (axis,) and layout.batch != "columns":
-        return _COLUMN
+        return len(layout.row_axes)
     return None
 
 
@@ -94,7 +96,8 @@ class StageBuilder:
 
     def start_with_sum(self, v: Value) -> None:
         """Element(0) is the product itself."""
-        place = Access(-1, v.type.dtype, (0, 0))
+        assert self.layout is not None
+        place = Access(-1, v.type.dtype, (0,) * (len(self.layout.rows) + 1))
         self._reads[place] = Element(0)
         self._memo[v, self.natural] = (Element(0), v.type.dtype)
         self.values[v] = None
@@ -149,7 +152,7 @@ class StageBuilder:
         return self._lower(expression, args, v, None)
 
     def stage(self) -> Stage:
-        axes = self.axes if self.layout is None else (-1, -1)
+        axes = self.axes if self.layout is None else (-1,) * (len(self.layout.rows) + 1)
         written = tuple(self.writes), tuple(self.folds)
         return Stage(axes, tuple(self._reads), tuple(self._lets), *written)
 
@@ -249,8 +252,7 @@ class StageBuilder:
             return Access(slot, v.type.dtype, strides, offset, example)
         found = along_product(self.layout, self.axes, strides, example)
         assert found is not None, "an operand out of reach of an epilogue"
-        row, column, loop = found
-        return Access(slot, v.type.dtype, (row, column), offset, loop)
+        return Access(slot, v.type.dtype, found[0], offset, found[1])
 
 
 def _call(function: str, arguments: tuple[Scalar, ...]) -> Call:

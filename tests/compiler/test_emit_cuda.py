@@ -62,8 +62,8 @@ def dense(columns: int = 10) -> Product:
     epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), (), (write,))
     return Product(
         LABEL, (0, 1, 2), (), None, (), (),
-        Extent(1, True), Extent(columns), Extent(784), Extent(1),
-        Matrix(0, 784, 1), Matrix(1, columns, 1), "f32", epilogue,
+        (Extent(1, True),), Extent(columns), (Extent(784),), Extent(1),
+        Matrix(0, (784,), (1,)), Matrix(1, (columns,), (1,)), "f32", epilogue,
     )  # fmt: skip
 
 

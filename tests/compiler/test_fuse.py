@@ -46,8 +46,8 @@ def given(kind: str, name: str, *shape: int, batched: bool = False, dtype: str =
 def test_a_dense_layer_is_one_product_with_bias_and_activation():
     plan = assert_plan_is_right(training(CLASSIFIER))
     first = products(plan)[0]
-    assert first.rows == Extent(1, batched=True)
-    assert (first.columns, first.depth) == (Extent(5), Extent(7))
+    assert first.rows == (Extent(1, batched=True),)
+    assert (first.columns, first.depth) == (Extent(5), (Extent(7),))
     assert functions(first.epilogue)[:2] == ["add", "max"]
 
 
@@ -55,7 +55,7 @@ def test_columns_of_products_are_contiguous():
     for kernel in products(assert_plan_is_right(training(CLASSIFIER))):
         assert all(w.access.strides[1] == 1 for w in kernel.epilogue.writes)
     forward = products(assert_plan_is_right(training(CLASSIFIER)))[0]
-    assert forward.b.column == 1
+    assert forward.b.column == (1,)
 
 
 def test_the_optimizer_runs_in_the_epilogue_of_the_gradient():
@@ -122,7 +122,7 @@ def test_transposes_and_slices_are_strides_of_the_product():
     plan = assert_plan_is_right(graph_of(Output("output", "z", z), x=x, w=w))
     (kernel,) = plan.kernels
     assert isinstance(kernel, Product)
-    assert (kernel.b.row, kernel.b.column, kernel.b.offset) == (1, 9, 2)
+    assert (kernel.b.row, kernel.b.column, kernel.b.offset) == ((1,), (9,), 2)
 
 
 def test_rows_of_every_example_are_one_product_where_strides_allow():
@@ -133,8 +133,8 @@ def test_rows_of_every_example_are_one_product_where_strides_allow():
     plan = assert_plan_is_right(
         graph_of(Output("output", "z", z), Output("output", "g", back), x=x, w=w)
     )
-    assert products(plan)[0].rows == Extent(5, batched=True)
-    assert products(plan)[1].depth == Extent(5, batched=True)
+    assert products(plan)[0].rows == (Extent(5, batched=True),)
+    assert products(plan)[1].depth == (Extent(5, batched=True),)
 
 
 def test_a_product_of_two_per_example_matrices_loops_over_the_batch():
@@ -143,7 +143,7 @@ def test_a_product_of_two_per_example_matrices_loops_over_the_batch():
     z = apply("einsum", x, y, spec="bti,biu->btu")
     plan = assert_plan_is_right(graph_of(Output("output", "z", z), x=x, y=y))
     (kernel,) = products(plan)
-    assert (kernel.loop, kernel.rows) == (Extent(1, batched=True), Extent(5))
+    assert (kernel.loop, kernel.rows) == (Extent(1, batched=True), (Extent(5),))
 
 
 def test_a_single_unit_needs_no_matrix_product():

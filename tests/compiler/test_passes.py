@@ -229,7 +229,7 @@ def test_optimised_and_lowered_equals_plain(name: str) -> None:
     assert len(better.nodes) < 0.9 * len(plain.nodes)
     low = lower(better)
     turned = {
-        f.name: given[f.name].T if f.value.attrs.get("transposed") else given[f.name]
+        f.name: given[f.name].T if f.value.attrs.get("order") else given[f.name]
         for f in low.leaves.values()
     }
     for found in (run_graph(better, given, batch=5), run_graph(low, turned, batch=5)):
@@ -323,7 +323,7 @@ def test_the_layout_spreads_to_states_and_updates() -> None:
               "row": Leaf(row, "state")}  # fmt: skip
     graph = Graph("g", outputs, leaves)
     low = lower(graph)
-    turned = {n for n, f in low.leaves.items() if f.value.attrs.get("transposed")}
+    turned = {n for n, f in low.leaves.items() if f.value.attrs.get("order")}
     assert turned == {"W", "W.v"}
     assert [o.value.shape for o in low.of_kind("update")] == [(3, 5), (3, 5)]
     given = random_values(graph, 4)
@@ -339,7 +339,7 @@ def test_a_matrix_that_is_read_only_backwards_stays_as_it_is() -> None:
     w = leaf("param", "W", Type((5, 3), "f64"))
     low = lower(Graph("g", (Output("output", "y", apply("transpose", w) @ g),),
                       {"g": Leaf(g, "input"), "W": Leaf(w, "param")}))  # fmt: skip
-    assert not low.leaves["W"].value.attrs.get("transposed")
+    assert not low.leaves["W"].value.attrs.get("order")
 
 
 # ---------------------------------------------------------------- the pass manager

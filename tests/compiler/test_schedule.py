@@ -223,7 +223,7 @@ def with_undeclared_slots(made: Plan) -> Plan:
 def with_a_wide_access(made: Plan) -> Plan:
     first = made.kernels[0]
     assert hasattr(first, "a")
-    wide = replace(first, a=replace(first.a, row=first.a.row + 1))
+    wide = replace(first, a=replace(first.a, row=(first.a.row[0] + 1,)))
     return replace(made, kernels=(wide, *made.kernels[1:]))
 
 

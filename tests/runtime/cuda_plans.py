@@ -62,11 +62,11 @@ class Arena:
         dtype: str = "f32",
         *,
         batched: bool = False,
-        transposed: bool = False,
+        order: tuple[int, ...] = (),
     ) -> int:
         """A buffer; gives its index."""
         place = 0 if kind == "scratch" else self.end
-        self.buffers.append(Buffer(name, kind, Type(shape, dtype, batched), place, transposed))
+        self.buffers.append(Buffer(name, kind, Type(shape, dtype, batched), place, order))
         if kind != "scratch":
             size = self.buffers[-1].nbytes(self.capacity)
             self.end += -(-size // ALIGN) * ALIGN
@@ -131,7 +131,7 @@ def product(
 ) -> Product:
     rows, columns, depth = sizes
     return Product(
-        "by hand", slots, (), None, (), (), rows, columns, depth, loop, a, b, dtype, epilogue
+        "by hand", slots, (), None, (), (), (rows,), columns, (depth,), loop, a, b, dtype, epilogue
     )
 
 

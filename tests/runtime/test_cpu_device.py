@@ -26,7 +26,7 @@ def regression(capacity: int = 8) -> Plan:
     arena = Arena(capacity)
     x = arena.add("x", (SIZE,), "input", batched=True)
     y = arena.add("y", (UNITS,), "input", batched=True)
-    w = arena.add("W", (SIZE, UNITS), "param", transposed=True)
+    w = arena.add("W", (SIZE, UNITS), "param", order=(1, 0))
     seen = arena.add("seen", (), "state")
     rate = arena.add("rate", (), "scalar")
     arena.add("step", (), "scalar")
@@ -35,7 +35,7 @@ def regression(capacity: int = 8) -> Plan:
     sum_ = Access(-1, "f32", ())
     forward = product(
         (x, w, y, e), (Extent(1, True), Extent(UNITS), Extent(SIZE)),
-        Matrix(0, SIZE, 1), Matrix(1, UNITS, 1),
+        Matrix(0, (SIZE,), (1,)), Matrix(1, (UNITS,), (1,)),
         Stage((-1, -1), (sum_, Access(2, "f32", (UNITS, 1))),
               (Let(Call("sub", Element(0), Element(1)), "f32"),),
               (Write(Access(3, "f32", (UNITS, 1)), Temp(0)),)),
@@ -49,7 +49,7 @@ def regression(capacity: int = 8) -> Plan:
     place = Access(2, "f32", (UNITS, 1))
     update = product(
         (x, e, w, rate), (Extent(SIZE), Extent(UNITS), Extent(1, True)),
-        Matrix(0, 1, SIZE), Matrix(1, UNITS, 1),
+        Matrix(0, (1,), (SIZE,)), Matrix(1, (UNITS,), (1,)),
         Stage((-1, -1), (sum_, place, Access(3, "f32", (0, 0))),
               (Let(Call("mul", Element(2), Element(0)), "f32"),
                Let(Call("sub", Element(1), Temp(0)), "f32")),

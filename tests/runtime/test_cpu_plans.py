@@ -36,12 +36,12 @@ def check(plan: Plan, given: dict[str, np.ndarray], batch: int, tolerance: float
         for name, value in given.items():
             buffer = plan.buffer(name)
             array = np.asarray(value).astype(buffer.type.numpy)
-            loaded.write(name, array.T if buffer.transposed else array)
+            loaded.write(name, buffer.seen(array))
         loaded.run(batch, seed=5, step=2)
         for name in names:
             got = loaded.read(name, batch)
             want = oracle.read(name, batch)
-            want = want.T if plan.buffer(name).transposed else want
+            want = plan.buffer(name).seen(want)
             np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=name)
             assert first.setdefault(name, got.tobytes()) == got.tobytes(), (
                 f"{name}: {threads} threads"

@@ -43,13 +43,13 @@ def test_a_batch_of_rows_by_a_matrix(depth: int, columns: int, dtype: str, store
     w = arena.add("w", shape, "param", dtype)
     b = arena.add("b", (columns,), "param", dtype)
     c = arena.add("c", (columns,), "output", dtype, batched=True)
-    matrix = Matrix(1, columns, 1) if stored == "plain" else Matrix(1, 1, depth)
+    matrix = Matrix(1, (columns,), (1,)) if stored == "plain" else Matrix(1, (1,), (depth,))
     epilogue = affine_epilogue(
         Access(2, dtype, (0, 1)), Access(3, dtype, (columns, 1)), dtype
     )  # fmt: skip
     sizes = (Extent(1, True), Extent(columns), Extent(depth))
     plan = arena.plan(
-        product((x, w, b, c), sizes, Matrix(0, depth, 1), matrix, epilogue, dtype=dtype)
+        product((x, w, b, c), sizes, Matrix(0, (depth,), (1,)), matrix, epilogue, dtype=dtype)
     )
     wv, bv = floats(dtype, *shape), floats(dtype, columns)
     for batch in (1, 6, 9):
@@ -80,7 +80,7 @@ def test_a_gradient_sums_over_the_batch_and_updates_in_place(rows: int, columns:
     epilogue = Stage((-1, -1), reads, lets, (Write(place, Temp(3)),))
     sizes = (Extent(rows), Extent(columns), Extent(1, True))
     plan = arena.plan(
-        product((x, g, w), sizes, Matrix(0, 1, rows), Matrix(1, columns, 1), epilogue)
+        product((x, g, w), sizes, Matrix(0, (1,), (rows,)), Matrix(1, (columns,), (1,)), epilogue)
     )
     wv = floats("f32", rows, columns)
     for batch in (1, 12):
@@ -106,7 +106,7 @@ def test_a_product_for_each_example_with_positions_in_the_epilogue() -> None:
     epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets,
                      (Write(Access(2, "f32", (18, 1), 0, 54), Temp(3)),))  # fmt: skip
     kernel = product(
-        (a, b, c), (Extent(3), Extent(18), Extent(5)), Matrix(0, 5, 1, 5, 20), Matrix(1, 18, 1, 18),
+        (a, b, c), (Extent(3), Extent(18), Extent(5)), Matrix(0, (5,), (1,), 5, 20), Matrix(1, (18,), (1,), 18),
         epilogue, loop=Extent(1, True),
     )  # fmt: skip
     av, bv = floats("f32", 6, 4, 5), floats("f32", 6, 18)
@@ -124,7 +124,7 @@ def test_a_transposed_result_is_computed_the_other_way_round() -> None:
     c = arena.add("c", (40, 21), "output")
     epilogue = plain_epilogue(Access(2, "f32", (1, 21)))
     sizes = (Extent(21), Extent(40), Extent(1, True))
-    plan = arena.plan(product((x, g, c), sizes, Matrix(0, 1, 21), Matrix(1, 40, 1), epilogue))
+    plan = arena.plan(product((x, g, c), sizes, Matrix(0, (1,), (21,)), Matrix(1, (40,), (1,)), epilogue))
     xv, gv = floats("f32", 8, 21), floats("f32", 8, 40)
     np.testing.assert_allclose(run(plan, 8, 2, x=xv, g=gv), gv.T @ xv, rtol=1e-5, atol=1e-5)
 
@@ -140,8 +140,8 @@ def test_the_block_does_not_change_a_bit(kind: str, monkeypatch: pytest.MonkeyPa
     b = arena.add("b", right, "input", batched=kind != "rows")
     c = arena.add("c", (23,) if kind != "depth" else (23, 23), "output", batched=kind != "depth")
     write = {"rows": (23, 1), "columns": (1, 23), "depth": (23, 1)}[kind]
-    ma = Matrix(0, 1, 23) if kind == "depth" else Matrix(0, 23, 1)
-    mb = Matrix(1, 1, 23) if kind == "columns" else Matrix(1, 23, 1)
+    ma = Matrix(0, (1,), (23,)) if kind == "depth" else Matrix(0, (23,), (1,))
+    mb = Matrix(1, (1,), (23,)) if kind == "columns" else Matrix(1, (23,), (1,))
     kernel = product((a, b, c), (extents["rows"], extents["columns"], extents["depth"]), ma, mb,
                      plain_epilogue(Access(2, "f32", write)))  # fmt: skip
     plan = arena.plan(kernel)
@@ -174,8 +174,8 @@ def test_rows_that_share_places_in_the_caches_are_packed() -> None:
     x = arena.add("x", (1024,), "input", batched=True)
     w = arena.add("w", (1024, 1024), "param")
     c = arena.add("c", (1024,), "output", batched=True)
-    kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)), Matrix(0, 1024, 1),
-                     Matrix(1, 1024, 1), plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
+    kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)), Matrix(0, (1024,), (1,)),
+                     Matrix(1, (1024,), (1,)), plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
     assert "panel" in write(kernel, 40, Target(), "simd").text
     xv, wv = floats("f32", 40, 1024), floats("f32", 1024, 1024)
     want = xv.astype(np.float64) @ wv

@@ -66,10 +66,10 @@ else:
         found = {}
         for b in plan.buffers:
             if b.kind == "param":
-                shape = b.type.shape[::-1] if b.transposed else b.type.shape
+                shape = b.user_shape
                 found[b.name] = rng.normal(0, 0.2, shape).astype(b.type.numpy)
             elif b.kind == "state":
-                shape = b.type.shape[::-1] if b.transposed else b.type.shape
+                shape = b.user_shape
                 found[b.name] = np.full(shape, "variance" in b.name, b.type.numpy)
         return found
 

@@ -69,9 +69,9 @@ def several(dtype: str = "f32") -> Plan:
     over = Fold(whole(1, (784,), dtype, batched=False), Element(0), "sum", 0, True)
     best = Fold(Access(1, "i32", (), 0, 1), Element(0), "argmax", 1)
     return arena.plan(
-        product((0, 1, 2, 3), (m, Extent(10), Extent(784)), Matrix(0, 784, 1), Matrix(1, 1, 784),
+        product((0, 1, 2, 3), (m, Extent(10), Extent(784)), Matrix(0, (784,), (1,)), Matrix(1, (1,), (784,)),
                 affine_epilogue(bias, write, dtype), dtype=dtype),
-        product((0, 3, 9), (Extent(10), Extent(784), m), Matrix(1, 1, 10), Matrix(0, 784, 1),
+        product((0, 3, 9), (Extent(10), Extent(784), m), Matrix(1, (1,), (10,)), Matrix(0, (784,), (1,)),
                 plain_epilogue(Access(2, dtype, (784, 1)), dtype), dtype=dtype),
         _slots(softmax_loops(10, dtype), (3, 5, 4, 5)),
         _slots(softmax_loops(784, dtype), (0, 5, 6, 5)),

@@ -50,7 +50,7 @@ else:
         epilogue = affine_epilogue(Access(2, dtype, (0, 1)), Access(3, dtype, (units, 1)), dtype)
         kernel = product(
             (0, 1, 2, 3), (BATCH, Extent(units), Extent(inner)),
-            Matrix(0, inner, 1), Matrix(1, 1, inner), epilogue, dtype=dtype,
+            Matrix(0, (inner,), (1,)), Matrix(1, (1,), (inner,)), epilogue, dtype=dtype,
         )  # fmt: skip
         loaded = CudaDevice(Tuning(threads=4, tile=tile)).load(arena.plan(kernel))
         x, w, b = (floats(*s, dtype=dtype) for s in ((batch, inner), (units, inner), (units,)))
@@ -71,7 +71,7 @@ else:
         write = Write(Access(2, "f32", (7, 1)), Temp(1))
         epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets, (write,))
         kernel = product(
-            (0, 1, 2), (Extent(3), Extent(7), BATCH), Matrix(1, 1, 3), Matrix(0, 7, 1), epilogue
+            (0, 1, 2), (Extent(3), Extent(7), BATCH), Matrix(1, (1,), (3,)), Matrix(0, (7,), (1,)), epilogue
         )
         loaded = CudaDevice().load(arena.plan(kernel))
         x, delta = floats(5, 7), floats(5, 3)
@@ -89,8 +89,8 @@ else:
         arena.add("c", (2, 4), batched=True)
         write = Access(2, "f32", (4, 1), 0, 8)
         kernel = product(
-            (0, 1, 2), (Extent(2), Extent(4), Extent(5)), Matrix(0, 5, 1, 0, 10),
-            Matrix(1, 4, 1, 0, 20), plain_epilogue(write), loop=BATCH,
+            (0, 1, 2), (Extent(2), Extent(4), Extent(5)), Matrix(0, (5,), (1,), 0, 10),
+            Matrix(1, (4,), (1,), 0, 20), plain_epilogue(write), loop=BATCH,
         )  # fmt: skip
         loaded = CudaDevice().load(arena.plan(kernel))
         a, b = floats(3, 2, 5), floats(3, 5, 4)
@@ -112,7 +112,7 @@ else:
         write = Write(Access(2, "f32", (5, 1)), Temp(2))
         epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets, (write,))
         kernel = product(
-            (0, 1, 2), (BATCH, Extent(5), Extent(3)), Matrix(0, 3, 1), Matrix(1, 1, 3), epilogue
+            (0, 1, 2), (BATCH, Extent(5), Extent(3)), Matrix(0, (3,), (1,)), Matrix(1, (1,), (3,)), epilogue
         )
         loaded = CudaDevice().load(arena.plan(kernel))
         x, w = floats(4, 3), floats(5, 3)
@@ -221,7 +221,7 @@ else:
 
     def test_a_transposed_param_keeps_the_orientation_of_the_user() -> None:
         arena = Arena(1)
-        arena.add("W", (3, 2), "param", transposed=True)  # as it lies in memory
+        arena.add("W", (3, 2), "param", order=(1, 0))  # as it lies in memory
         arena.add("first", (3,))
         kernel = elementwise(
             (0, 1), (3,), (Access(0, "f32", (1,)),), whole(1, (3,), batched=False),
