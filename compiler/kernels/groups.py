@@ -52,8 +52,6 @@ class Groups:
         self.open: dict[tuple[object, ...], Group] = {}
         self._weight: dict[Value, int] = {}
         self._seed: dict[Value, Value] = {}
-        self._floated: dict[Value, int] = {}  # users without a home
-        self._spent: set[Value] = set()  # draws computed in a group that is not their home
         for form in normal.forms.values():
             self._place(form)
 
@@ -72,7 +70,6 @@ class Groups:
             group = self._host(form, sources) or self._opened(form, sources)
         else:
             group = self._opened(form, sources)
-        self._adopt(form, group)
         group.members.append(v)
         self.home[v] = group
         for g in sources:
@@ -106,41 +103,7 @@ class Groups:
             self.normal.stored.add(v)
             return False
         self._weight[v] = weight
-        for o in form.operands:
-            self._floated[o.value] = self._floated.get(o.value, 0) + 1
         return True
-
-    def _adopt(self, form: Form, group: Group) -> None:
-        """Give draws a home where they are first used: a mask that later kernels need again is then
-        stored as a byte, which is cheaper than twenty rounds of the generator."""
-        pending = [(form, 0)]
-        found: list[Value] = []
-        while pending:
-            user, floats = pending.pop()
-            for o in user.operands:
-                w = o.value
-                if w in self.home or w not in self.normal.rigid:
-                    continue
-                below = self.normal.forms[w]
-                whole = o.same and w.type.size == group.size and w.type.batched and group.batched
-                alone = self._floated.get(w, 0) == floats and w not in self._spent
-                if whole and alone and group.kind in ("product", "batched"):
-                    found.append(w)
-                    pending.append((below, 1))
-                else:
-                    self._spend(w)
-        for w in reversed(found):
-            if w not in self.home:
-                self.home[w] = group
-                group.members.append(w)
-
-    def _spend(self, w: Value) -> None:
-        pending = [w]
-        while pending:
-            w = pending.pop()
-            if w not in self._spent and w not in self.home:
-                self._spent.add(w)
-                pending += [o.value for o in self.normal.forms[w].operands]
 
     def _host(self, form: Form, sources: Sequence[Group]) -> Group | None:
         """A group that computes an operand and may compute this value too."""
