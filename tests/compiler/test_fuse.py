@@ -93,10 +93,12 @@ def test_the_relu_derivative_is_kept_as_a_byte_per_element():
     assert sorted(t.dtype for t in kept if t.shape == (5,)) == ["bool", "f64", "f64"]
 
 
-def test_dropout_draws_once_and_keeps_its_mask_as_bytes():
+def test_dropout_draws_its_mask_again_in_the_backward_pass():
     plan = assert_plan_is_right(training(CLASSIFIER.replace("relu", "tanh -> dropout(0.4)")))
     assert plan.seeded
-    assert draws(plan) == 1
+    assert draws(plan) == 2
+    kept = [b.type for b in plan.buffers if b.kind == "temp" and b.type.batched]
+    assert not [t for t in kept if t.dtype == "bool" and t.shape]
 
 
 def test_what_is_cheap_is_computed_again_and_not_stored():
