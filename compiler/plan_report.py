@@ -24,7 +24,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Operations, and bytes read and written if each number is moved once."""
+    """Operations, and bytes moved if each buffer is read once and written once."""
 
     flops: int
     nbytes: int
@@ -47,8 +47,9 @@ def memory_report(plan: Plan) -> Memory:
 
 def kernel_cost(plan: Plan, kernel: AnyKernel, batch: int) -> Cost:
     """Work and traffic of one kernel for a batch."""
-    slots = {kernel.slots[s] for s in (*kernel.reads, *kernel.writes)}
-    nbytes = sum(plan.buffers[i].nbytes(batch) for i in slots)
+    read = {kernel.slots[s] for s in kernel.reads}
+    written = {kernel.slots[s] for s in kernel.writes}
+    nbytes = sum(plan.buffers[i].nbytes(batch) for i in (*read, *written))
     return Cost(_flops(kernel, batch), nbytes)
 
 

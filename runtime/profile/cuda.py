@@ -1,0 +1,80 @@
+"""Times of a plan's launches on a GPU: an event before and after each of them.
+
+In: a plan on the device and steps to run. Out: `StepTimes`. In Numba's simulator the same runs, and
+its times mean nothing but that every launch is there.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..cuda import CudaLoaded
+from .steps import Steps, StepTimes
+
+
+def on_cuda(loaded: CudaLoaded, steps: Steps, seconds: float) -> StepTimes:
+    """Medians over runs. Where a GPU waits for the host's next launch, that is `calls`."""
+    count = steps.a_run()
+    watched = _Watched(loaded)
+    plain, found, whole = [], [], []
+    began = time.perf_counter()
+    while not plain or time.perf_counter() - began < seconds:
+        plain.append(steps.run(count))
+        steps.run(count, watched.loaded)
+        kernels, span = watched.taken()
+        found.append(kernels)
+        whole.append(span)
+    times = np.median(np.concatenate(found), axis=0)
+    gaps = max(0.0, float(np.median(np.concatenate(whole))) - float(times.sum()))
+    step = float(np.median(plain))
+    between = max(0.0, step - gaps - float(times.sum()))
+    return StepTimes(
+        loaded.plan, "cuda", 1, steps.batch, count * len(plain), times, 0.0, gaps, between, step
+    )
+
+
+class _Watched:
+    """The same memory and kernels, whose launches are enclosed by events."""
+
+    def __init__(self, loaded: CudaLoaded) -> None:
+        self._cuda = loaded._cuda
+        self._events: list[tuple[Any, Any]] = []
+        self._launches = len(loaded.plan.kernels)
+        self.loaded = copy.copy(loaded)
+        self.loaded._functions = [_Function(f, self._enclosed) for f in loaded._functions]
+
+    def _enclosed(self, launch: Callable[[], None]) -> None:
+        start, end = self._cuda.event(), self._cuda.event()
+        start.record()
+        launch()
+        end.record()
+        self._events.append((start, end))
+
+    def taken(self) -> tuple[Any, Any]:
+        """Seconds [steps, launches], and of each step from its first event to its last."""
+        events, self._events = self._events, []
+        if events:
+            events[-1][1].synchronize()
+        seconds = [self._between(a, b) for a, b in events]
+        steps = range(0, len(events), self._launches)
+        whole = [self._between(events[k][0], events[k + self._launches - 1][1]) for k in steps]
+        return np.array(seconds).reshape(-1, self._launches), np.array(whole)
+
+    def _between(self, start: Any, end: Any) -> float:
+        return float(self._cuda.event_elapsed_time(start, end)) / 1000
+
+
+class _Function:
+    """A compiled kernel: `function[grid](*args)`."""
+
+    def __init__(self, function: Any, enclosed: Callable[[Callable[[], None]], None]) -> None:
+        self._function, self._enclosed = function, enclosed
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        ready = self._function[grid]
+        return lambda *args: self._enclosed(lambda: ready(*args))
