@@ -11,6 +11,7 @@ Leaves order, barriers, addresses and the legality of in-place updates to `sched
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from .graph import Graph, Output
@@ -51,12 +52,17 @@ class _Writer:
         self._name_homes()
 
     def fused(self) -> Fused:
-        drafts = []
+        written: list[tuple[Group, Draft]] = []
         for group in sorted(self.groups.all, key=lambda g: (-g.depth, -g.index)):
             draft = self._write(group)
             if draft is not None:
-                drafts.append(draft)
-        drafts.reverse()
+                written.append((group, draft))
+        written.reverse()
+        number = {group: i for i, (group, _) in enumerate(written)}
+        drafts = [
+            replace(d, after=tuple(sorted(number[h] for h in g.late if h in number)))
+            for g, d in written
+        ]
         drafts += [self._copy(v, home) for v, home in self.copies]
         return Fused(self.normal, tuple(drafts), tuple(self.results))
 
@@ -336,13 +342,15 @@ class _Writer:
         v = form.value
         slot = slots.at(self._homes_of(v)[0])
         if not form.covered:
-            zero = at(0, v.shape)
-            zero.write(slot, v, (Literal(0.0), ""), zero.natural)
-        strides = contiguous(v.shape)
-        for o, start, x in zip(form.operands, form.starts, v.args, strict=True):
-            builder = at(1, x.shape)
+            rest = at(0, v.shape)
+            rest.write(slot, v, (Literal(form.fill), ""), rest.natural)
+        for k, (o, box) in enumerate(zip(form.operands, form.boxes, strict=True)):
+            builder = at(k + 1 if form.adds else 1, box.shape)
             term = builder.read_or_compute(o.value, (o.offset, o.strides))
-            builder.write(slot, v, term, (start, still(strides, x.shape)))
+            place = box.start, still(box.steps, box.shape)
+            if form.adds:
+                term = builder.added(v, place, term)
+            builder.write(slot, v, term, place)
 
     def _loops(self, g: Group, slots: Slots, stages: tuple[Stage, ...],
                values: tuple[Value, ...], results: Sequence[Value]) -> Draft:  # fmt: skip

@@ -60,18 +60,25 @@ class Leaf:
 @dataclass(frozen=True)
 class Graph:
     """Outputs, and the leaves they may use, by name. `training` says which `when` was taken;
-    `places` where each block instance was written, by its path."""
+    `places` where each block instance was written, by its path.
+
+    `checkpointing`: into how many segments the forward pass is to be cut whose inner values are
+    computed again in the backward pass (0: as many as save most; None: nothing is). `after` is what
+    the pass that does so leaves: values that must not be computed before some others are.
+    """
 
     name: str
     outputs: tuple[Output, ...]
     leaves: Mapping[str, Leaf] = field(default_factory=dict)
     training: bool = False
     places: Mapping[str, Span] = field(default_factory=dict)
+    checkpointing: int | None = None
+    after: Mapping[Value, tuple[Value, ...]] = field(default_factory=dict)
 
     @cached_property
     def nodes(self) -> tuple[Value, ...]:
         """Every value, operands before users, in the order a reader would write them."""
-        return topological(o.value for o in self.outputs)
+        return topological((o.value for o in self.outputs), self.after)
 
     @cached_property
     def users(self) -> dict[Value, list[tuple[Value, int]]]:
@@ -142,9 +149,13 @@ class Graph:
         return self.mapped(new)
 
 
-def topological(roots: Iterable[Value]) -> tuple[Value, ...]:
-    """Every value reachable from `roots`, operands first. No recursion: graphs are deep."""
+def topological(
+    roots: Iterable[Value], after: Mapping[Value, tuple[Value, ...]] | None = None
+) -> tuple[Value, ...]:
+    """Every value reachable from `roots`, operands (and what it comes `after`) first. No recursion:
+    graphs are deep."""
     order: list[Value] = []
+    waits = after or {}
     done: set[Value] = set()
     for root in roots:
         stack: list[tuple[Value, int]] = [(root, 0)]
@@ -152,11 +163,12 @@ def topological(roots: Iterable[Value]) -> tuple[Value, ...]:
             v, slot = stack.pop()
             if v in done:
                 continue
-            while slot < len(v.args) and v.args[slot] in done:
+            before = (*waits[v], *v.args) if v in waits else v.args
+            while slot < len(before) and before[slot] in done:
                 slot += 1
-            if slot < len(v.args):
+            if slot < len(before):
                 stack.append((v, slot + 1))
-                stack.append((v.args[slot], 0))
+                stack.append((before[slot], 0))
                 continue
             done.add(v)
             order.append(v)

@@ -13,6 +13,7 @@ from .elaborate import Module, forward, load_module, parse_module
 from .graph import Graph
 from .passes import lower, optimise, stabilise
 from .plan import Plan
+from .recompute import recompute
 from .schedule import plan as schedule
 from .step import means, minimized, training_step, with_gradients
 
@@ -57,7 +58,7 @@ def evaluation(
 @without_collector()
 def compile_plan(graph: Graph, capacity: int) -> Plan:
     """Simplify, lower and schedule a graph for batches of up to `capacity` examples."""
-    return schedule(lower(optimise(graph)), capacity)
+    return schedule(recompute(lower(optimise(graph))), capacity)
 
 
 __all__ = [

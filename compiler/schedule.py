@@ -3,7 +3,8 @@
 In: a lowered graph and the largest batch. Out: a `Plan`.
 
 Kernels run in epochs, with a barrier between one and the next: a kernel belongs to the first epoch
-after everything it depends on. It depends on the kernels that write what it reads, and, where it
+after everything it depends on. It depends on the kernels that write what it reads, on those that
+it must come after (values computed again are computed late, or nothing is saved), and, where it
 updates a parameter or state in place, on all kernels that still read the old value. If those could
 only run after it, the new value goes to a temporary instead and is copied at the end.
 """
@@ -77,6 +78,7 @@ class _Order:
     def _enter(self, i: int) -> None:
         d = self.drafts[i]
         before = {self.writer[d.homes[s]] for s in d.kernel.reads if d.homes[s].kind != "given"}
+        before.update(d.after)
         before.discard(i)
         for b in before:
             self.users[b].append(i)

@@ -52,6 +52,7 @@ class Minimize:
     clip: Clip | None = None
     scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
     span: Span | None = None
+    checkpointing: int | None = None  # see Graph.checkpointing
 
 
 def means(graph: Graph) -> Graph:
@@ -127,7 +128,10 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
         updates += optimizers.updates(p, g)
     kept = [o for o in means(graph).outputs if o.kind in ("loss", "metric", "update")]
     leaves = {**graph.leaves, **optimizers.leaves}
-    return replace(graph, outputs=(*kept, *updates), leaves=leaves, training=True)
+    return replace(
+        graph, outputs=(*kept, *updates), leaves=leaves, training=True,
+        checkpointing=minimize.checkpointing,
+    )  # fmt: skip
 
 
 def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
@@ -384,10 +388,11 @@ def resolve_optimizer(
 def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
     """What a `train` declaration asks for: steps in the order written, each with its turns.
 
-    Raises Failure E264 where there is no optimizer, E266 for a clip that is not a number.
+    Raises Failure E264 where there is no optimizer, E266 for a wrong `clip` or `checkpointing`.
     """
     rules: list[Rule] = []
     clip: Clip | None = None
+    checkpointing: int | None = None
     scheduled = False
     asked: list[s.Minimize] = []
     for d in train.body:
@@ -398,6 +403,8 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
             rules.append(Rule(d.arguments[0], pattern))
         elif d.keyword.id == "clip":
             clip = _clip(d)
+        elif d.keyword.id == "checkpointing":
+            checkpointing = _checkpointing(d)
         elif d.keyword.id == "schedule":
             scheduled = True
     if not asked:
@@ -409,7 +416,8 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
                 help="add a line `optimizer adam(lr = 1e-3)`",
             )
         place = train.name.span
-        return ((Minimize(tuple(rules), clip=clip, scheduled=scheduled, span=place), 1),)
+        one = Minimize(tuple(rules), None, ("*",), clip, scheduled, place, checkpointing)
+        return ((one, 1),)
     steps = []
     for m in asked:
         own = (*rules, Rule(m.optimizer)) if m.optimizer is not None else tuple(rules)
@@ -417,7 +425,8 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
         turns = _turns(m)
         loss = m.loss.id if m.loss else None
         place = m.loss.span if m.loss else m.span
-        steps.append((Minimize(own, loss, over, clip, scheduled, place), turns))
+        one = Minimize(own, loss, over, clip, scheduled, place, checkpointing)
+        steps.append((one, turns))
     return tuple(steps)
 
 
@@ -433,6 +442,25 @@ def _turns(m: s.Minimize) -> int:
             help="write `repeat 5 minimize …`",
         )
     return value
+
+
+def _checkpointing(d: s.Directive) -> int:
+    """`checkpointing auto` or a number of segments; also written as a call."""
+    values: tuple[s.Expr, ...] = d.arguments
+    if len(values) == 1 and isinstance(values[0], s.Call):
+        values = tuple(a.value for a in values[0].arguments)
+    if len(values) == 1:
+        (given,) = values
+        if isinstance(given, s.Name) and given.id == "auto":
+            return 0
+        if isinstance(given, s.Number) and isinstance(given.value, int) and given.value >= 2:
+            return given.value
+    raise fail(
+        "E266",
+        "`checkpointing` takes `auto` or a number of segments from 2",
+        values[0].span if values else d.span,
+        help="write `checkpointing auto`",
+    )
 
 
 def _clip(d: s.Directive) -> Clip:

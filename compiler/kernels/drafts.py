@@ -23,10 +23,12 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A kernel whose slot i is `homes[i]`."""
+    """A kernel whose slot i is `homes[i]`. `after`: drafts, by number, that must run first though
+    it reads nothing of theirs."""
 
     kernel: AnyKernel
     homes: tuple[Home, ...]
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 * `Given`   a leaf in memory: input, param, state, scalar
 * `Point`   each element from one element of each operand (elementwise, views, draws, constants)
 * `Fold`    a reduction, or a contraction too thin to be a matrix product
-* `Pieces`  operands written side by side (concat, pad)
+* `Pieces`  boxes of operands written, or added, into one result (concat, pad, windows)
 * `Matmul`  a matrix product (`products.Layout`)
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Graph, Output
+from ..op import Box
 from ..scalar import Element, Scalar
 from ..value import Value
 from .products import Layout
@@ -76,12 +77,14 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Operand k fills the box of its own shape that starts at flat index `starts[k]`."""
+    """Operand k, read over the indices of its box, goes to `start + Σ steps·i` of the result."""
 
     value: Value
     operands: tuple[Operand, ...]
-    starts: tuple[int, ...]
-    covered: bool  # nothing is left to be zero
+    boxes: tuple[Box, ...]
+    covered: bool  # nothing is left to be `fill`
+    fill: float
+    adds: bool  # to what the boxes before have put there
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +114,4 @@ class Normal:
     given: dict[str, Value] = field(default_factory=dict)
     updated: set[str] = field(default_factory=set)
     seeded: bool = False
+    after: dict[Value, tuple[Value, ...]] = field(default_factory=dict)  # see Graph.after

@@ -3,7 +3,8 @@
 In: the normal form. Out: `Groups`: each value that is not simply computed where it is used has a
 home. Every group has a depth, greater than that of all groups it reads from; so a value may join a
 group if everything else it needs is less deep, or if nothing outside reads that group yet (its
-depth may then grow). No other check against cycles is needed, and the pass is linear.
+depth may then grow). No other check against cycles is needed, and the pass is linear. A value that
+must come after others (`Graph.after`) is deeper than their groups, as if it read them.
 
 Kinds of groups, after what their kernel is: `product` (epilogue), `fold` and `over` (a fold, over
 the batch too, and what is computed from its results), `each` (elementwise, without batch),
@@ -28,7 +29,7 @@ class Group:
     """Values that one kernel computes. `shape`: the index space its members share (all kinds but
     `batched` and `pieces`)."""
 
-    __slots__ = ("axes", "batched", "depth", "folded", "index", "kind", "layout", "members",
+    __slots__ = ("axes", "batched", "depth", "folded", "index", "kind", "late", "layout", "members",
                  "shape", "size", "used")  # fmt: skip
 
     def __init__(self, kind: str, index: int, depth: int, v: Value, shape: tuple[int, ...]) -> None:
@@ -36,6 +37,7 @@ class Group:
         self.size, self.batched = v.type.size, v.type.batched
         self.members: list[Value] = []
         self.used = False
+        self.late: set[Group] = set()  # groups that must be done first, though nothing is read
         self.layout: Layout | None = None
         self.axes: tuple[int, ...] = ()
         self.folded = 0
@@ -49,6 +51,7 @@ class Groups:
         self.home: dict[Value, Group] = {}
         self.all: list[Group] = []
         self.sources: dict[Value, tuple[Group, ...]] = {}  # of values without a home
+        self.waits: dict[Value, tuple[Group, ...]] = {}  # `late` of values without a home
         self.open: dict[tuple[object, ...], Group] = {}
         self._weight: dict[Value, int] = {}
         self._seed: dict[Value, Value] = {}
@@ -59,11 +62,14 @@ class Groups:
         if isinstance(form, Given):
             return
         v = form.value
-        sources = self._sources(form)
+        late = self._late(form)
+        sources = tuple(dict.fromkeys((*self._sources(form), *late)))
         if isinstance(form, Point):
             group = self._host(form, sources)
             if group is None and self._floats(form):
                 self.sources[v] = sources
+                if late:
+                    self.waits[v] = late
                 return
             group = group or self._opened(form, sources)
         elif v.type.batched and not isinstance(form, Matmul):
@@ -72,6 +78,7 @@ class Groups:
             group = self._opened(form, sources)
         group.members.append(v)
         self.home[v] = group
+        group.late.update(g for g in late if g is not group)
         for g in sources:
             if g is not group:
                 g.used = True
@@ -87,6 +94,17 @@ class Groups:
                 found[group] = None
             elif w in self.sources:
                 found.update(dict.fromkeys(self.sources[w]))
+        return tuple(found)
+
+    def _late(self, form: Form) -> tuple[Group, ...]:
+        """The groups that must be done before this value, or what it computes on the way, may be
+        computed."""
+        found: dict[Group, None] = {}
+        for g in self.normal.after.get(form.value, ()):
+            home = self.home.get(g)
+            found.update(dict.fromkeys(self.sources.get(g, ()) if home is None else (home,)))
+        for o in form.operands:
+            found.update(dict.fromkeys(self.waits.get(o.value, ())))
         return tuple(found)
 
     def _floats(self, form: Point) -> bool:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import prod
 
 from ..graph import Graph
+from ..op import Assemble
 from ..scalar import Call, Element, Literal, Position, Scalar
 from ..value import Value
 from .affine import Place, compose, contiguous, digits, repeated, still
@@ -40,6 +41,8 @@ def normalise(graph: Graph) -> Normal:
                  if o.kind == "update" and o.target is not None}  # fmt: skip
     n.results = {o.value for o in graph.outputs}
     for v in graph.nodes:
+        if v in graph.after:
+            n.after[v] = tuple(n.rep[g] for g in graph.after[v])
         made = _form(n, v)
         if isinstance(made, Value):
             n.rep[v] = made
@@ -176,13 +179,14 @@ def _reduction(n: Normal, v: Value) -> Form | Value:
 
 
 def _assemble(n: Normal, v: Value) -> Form:
-    strides = contiguous(v.shape)
-    operands, starts = [], []
-    for x, start in zip(v.args, v.op.pieces(v), strict=True):  # type: ignore[attr-defined]
-        operands.append(_operand(n, x, 0, contiguous(x.shape), x.shape))
-        starts.append(sum(s * i for s, i in zip(strides, start, strict=True)))
-    covered = sum(x.type.size for x in v.args) == v.type.size
-    return Pieces(v, tuple(operands), tuple(starts), covered)
+    op = v.op
+    assert isinstance(op, Assemble)
+    boxes = op.boxes(v)
+    operands = tuple(
+        _operand(n, v.args[b.operand], b.offset, still(b.strides, b.shape), b.shape) for b in boxes
+    )
+    covered = not op.adds and sum(prod(b.shape) for b in boxes) == v.type.size
+    return Pieces(v, operands, boxes, covered, op.fill(v), op.adds)
 
 
 def _contraction(n: Normal, v: Value) -> Form:
@@ -211,6 +215,8 @@ def _scaled(n: Normal, v: Value, operands: tuple[Operand, ...], found: Layout,
         return Matmul(v, operands, found)
     raw = Value(v.op, v.args, v.attrs, v.type, v.origin)
     n.rep[raw] = raw
+    if v in n.after:
+        n.after[raw] = n.after[v]
     n.forms[raw] = Matmul(raw, operands, found)
     _require(n, n.forms[raw])
     whole = Operand(raw, 0, contiguous(v.shape), True)

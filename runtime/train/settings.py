@@ -15,11 +15,13 @@ from typing import Any
 from ...dsl import syntax as ast
 from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
+from ..data import Augment
 from ..schedules import Cosine, Exponential, Linear, Plateau, Schedule, Step, Warmup
+from .augmenting import read_augment
 from .directives import Signature, Taken, call_of, checked, literal
 
 DEFAULT_BATCH = 32
-STEP_LINES = ("optimizer", "minimize", "clip")  # read where the step graph is built
+STEP_LINES = ("optimizer", "minimize", "clip", "checkpointing")  # read where the step graph is built
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Settings:
     threads: int | None = None
     shuffle: bool = True
     checkpoint: int = 1  # save after every so many epochs
+    augment: Augment | None = None  # random changes of the pictures that training sees
 
     @property
     def plateau(self) -> Plateau | None:
@@ -90,7 +93,7 @@ _SINGLE = {  # lines of one value: what it is, and the setting it fills
     "checkpoint": Taken("checkpoint", "count", low=1),
 }
 KNOWN = (*STEP_LINES, *_SINGLE, "batch", "schedule", "stop_early", "augment", "load")
-_LATER = {"augment": "data augmentation", "load": "loading weights inside `train`"}
+_LATER = {"load": "loading weights inside `train`"}
 
 
 def read_settings(train: ast.Train, consts: Mapping[str, object] | None = None) -> Settings:
@@ -156,6 +159,8 @@ def _line(line: ast.Directive, consts: Mapping[str, object]) -> dict[str, Any]:
         return {"batch": _batch(_only(line), consts)}
     if word == "schedule":
         return {"schedules": _schedules(line, consts)}
+    if word == "augment":
+        return {"augment": read_augment(line, consts)}
     if word == "stop_early":
         return {"stop": _stop(line, consts)}
     near = did_you_mean(word, KNOWN)
