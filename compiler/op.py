@@ -6,9 +6,10 @@ emitters, diagrams, documentation and tests. Families:
 * `Elementwise`: one element of the result from the elements of the operands at the same place
   (NumPy broadcasting); `scalar` is the expression.
 * `View`: moves elements: result[i] = operand[offset + Σ stride·i]; `view` gives offset and strides.
-* `Assemble`: writes its operands into pieces of the result (concat, pad).
+* `Assemble`: writes boxes of its operands into the result (concat, pad, overlapping windows).
 * `Reduction`: folds axes (and the batch where `over_batch`) with `kind`.
 * `Contraction`: sums products; `spec` is the einsum string, `b` being the batch.
+* `convolution`: the convolutions of `ops/convolution.py`, which are lowered to contractions.
 * `Leaf`: no operands: input, param, state, scalar, constant, batch_size.
 
 The compiler never asks for an operation by class: it asks for its family.
@@ -56,6 +57,7 @@ class Op:
     samples: ClassVar[tuple[tuple[tuple[tuple[int, ...], ...], dict[str, Any]], ...]] = ()
     domain: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     abstract: ClassVar[bool] = True
+    lowered: ClassVar[bool] = False  # made by lowering, after differentiation: has no derivative
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -162,31 +164,56 @@ class View(Op, abstract=True):
         x = np.ascontiguousarray(args[0])
         batched = y.args[0].type.batched
         rows = x.reshape(x.shape[0], -1) if batched else x.reshape(1, -1)
-        places = np.full(y.shape, offset, np.int64)
-        for axis, (stride, size) in enumerate(zip(strides, y.shape, strict=True)):
-            along = np.arange(size) * stride
-            places += along.reshape([-1 if k == axis else 1 for k in range(len(y.shape))])
-        result = rows[:, places]
+        result = rows[:, places(y.shape, offset, strides)]
         return result if batched else result[0]
 
 
+class Box(NamedTuple):
+    """Elements `offset + Σ strides·i` of an operand, for i over `shape`, go to `start + Σ steps·i`
+    of the result (flat indices into one example)."""
+
+    operand: int
+    shape: tuple[int, ...]
+    offset: int
+    strides: tuple[int, ...]
+    start: int
+    steps: tuple[int, ...]
+
+
 class Assemble(Op, abstract=True):
-    """Writes each operand into a piece of the result; the rest is zero."""
+    """Writes boxes of its operands into the result (adds them if `adds`); the rest is `fill`."""
 
     family = "assemble"
+    adds: ClassVar[bool] = False
 
-    def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:
-        """For each operand, the index in the result where its element 0 goes, one per axis."""
-        raise TypeError(f"{self.name} has no pieces")
+    def boxes(self, y: Value) -> tuple[Box, ...]:
+        """What goes where. Boxes overlap only if the operation adds."""
+        raise TypeError(f"{self.name} has no boxes")
+
+    def fill(self, y: Value) -> float:
+        """What stands where no box is."""
+        return 0.0
 
     def evaluate(self, y: Value, args: tuple[Array, ...]) -> Array:
         batch = next((a.shape[0] for a, x in zip(args, y.args, strict=True) if x.type.batched), 0)
-        lead = (batch,) if y.type.batched else ()
-        result = np.zeros(lead + y.shape, y.type.numpy)
-        for start, a, x in zip(self.pieces(y), args, y.args, strict=True):
-            where: Any = tuple(slice(s, s + n) for s, n in zip(start, x.shape, strict=True))
-            result[(..., *where)] = a
-        return result
+        rows = batch if y.type.batched else 1
+        result = np.full((rows, y.type.size), self.fill(y), y.type.numpy)
+        for box in self.boxes(y):
+            x = y.args[box.operand].type
+            values = args[box.operand].reshape(batch if x.batched else 1, x.size)
+            found = values[:, places(box.shape, box.offset, box.strides).ravel()]
+            where = places(box.shape, box.start, box.steps).ravel()
+            result[:, where] = result[:, where] + found if self.adds else found
+        return result.reshape((rows, *y.shape) if y.type.batched else y.shape)
+
+
+def places(shape: tuple[int, ...], offset: int, strides: tuple[int, ...]) -> NDArray[np.int64]:
+    """`offset + Σ strides·i` for all i over `shape`."""
+    total = np.full(shape, offset, np.int64)
+    for axis, (stride, size) in enumerate(zip(strides, shape, strict=True)):
+        along = np.arange(size) * stride
+        total += along.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return total
 
 
 class Reduction(Op, abstract=True):

@@ -95,10 +95,11 @@ def _check_in_place(plan: Plan, kernel: AnyKernel) -> None:
         touched.setdefault(kernel.slots[use.access.slot], []).append(use)
     for uses in touched.values():
         written = [u for u in uses if u.writes]
+        first = min((w.stage for w in written), default=0)
         for u in (u for u in uses if not u.writes):
             for w in written:
-                if w.stage < u.stage:
-                    continue
+                if w.stage < u.stage or first < u.stage < w.stage:
+                    continue  # the kernel's own result, still in the making
                 if w.stage > u.stage or not _same_element(u, w):
                     raise PlanError(f"{kernel.label}: reads what it overwrites")
 

@@ -147,6 +147,11 @@ class StageBuilder:
         access = self._access(slot, v, (at[0] + offset, at[1]))
         self.writes.append(Write(access, self._as(term, v.type.dtype)))
 
+    def added(self, v: Value, at: Place, term: Term) -> Term:
+        """A term added to what has been stored of v at that place."""
+        own = self._read(v, at)[0]
+        return self._let(Call("add", own, self._as(term, v.type.dtype)), v.type.dtype), v.type.dtype
+
     def compute(self, expression: Scalar, args: list[Term], v: Value) -> Term:
         """An expression that belongs to no point: what a fold sums."""
         return self._lower(expression, args, v, None)

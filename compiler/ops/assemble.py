@@ -1,12 +1,13 @@
-"""Putting pieces together: concat and pad."""
+"""Putting values together: concat and pad."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..op import REQUIRED, Assemble, Attrs, apply, cast
+from ..op import REQUIRED, Assemble, Attrs, Box, apply, cast
 from ..types import ShapeError, Type, axis_index, promote
 from ..value import Value
+from .views import contiguous
 
 
 class Concat(Assemble):
@@ -42,7 +43,14 @@ class Concat(Assemble):
         shape = (*first[:axis], total, *first[axis + 1 :])
         return Type(shape, types[0].dtype, any(t.batched for t in types))
 
-    def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:
+    def boxes(self, y: Value) -> tuple[Box, ...]:
+        return tuple(
+            box(k, x.shape, start, y.shape)
+            for k, (x, start) in enumerate(zip(y.args, self.starts(y), strict=True))
+        )
+
+    def starts(self, y: Value) -> tuple[tuple[int, ...], ...]:
+        """For each operand, the index in the result where its element 0 goes, one per axis."""
         axis, at, starts = y.attrs["axis"], 0, []
         for a in y.args:
             starts.append(tuple(at if k == axis else 0 for k in range(len(y.shape))))
@@ -52,7 +60,7 @@ class Concat(Assemble):
     def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
         return tuple(
             apply("slice", g, start=start, size=x.shape)
-            for start, x in zip(self.pieces(y), args, strict=True)
+            for start, x in zip(self.starts(y), args, strict=True)
         )
 
 
@@ -60,18 +68,28 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
+def box(operand: int, size: tuple[int, ...], start: tuple[int, ...],
+        shape: tuple[int, ...]) -> Box:  # fmt: skip
+    """A whole operand in one piece."""
+    into = contiguous(shape)
+    first = sum(s * n for s, n in zip(start, into, strict=True))
+    return Box(operand, size, 0, contiguous(size), first, into)
+
+
 class Pad(Assemble):
-    """x inside a larger `shape` of zeros, beginning at `start`."""
+    """x inside a larger `shape` of zeros (or of `value`), beginning at `start`."""
 
     latex = r"\operatorname{{pad}}({x})"
     samples = (
         (((2,),), {"start": (1,), "shape": (5,)}),
-        (((2, 3),), {"start": (0, 1), "shape": (2, 7)}),
+        (((2, 3),), {"start": (0, 1), "shape": (2, 7), "value": -3.0}),
     )
-    options: ClassVar[dict[str, Any]] = {"start": REQUIRED, "shape": REQUIRED}
+    options: ClassVar[dict[str, Any]] = {"start": REQUIRED, "shape": REQUIRED, "value": 0.0}
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
-        return args, {k: tuple(int(n) for n in attrs[k]) for k in ("start", "shape")}
+        value = float(attrs.get("value", 0.0))
+        sizes: dict[str, Any] = {k: tuple(int(n) for n in attrs[k]) for k in ("start", "shape")}
+        return args, sizes | ({"value": value} if value else {})
 
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
         (x,) = types
@@ -84,9 +102,11 @@ class Pad(Assemble):
                              code="E322", operand=0)  # fmt: skip
         return Type(shape, x.dtype, x.batched)
 
-    def pieces(self, y: Value) -> tuple[tuple[int, ...], ...]:
-        start: tuple[int, ...] = y.attrs["start"]
-        return (start,)
+    def boxes(self, y: Value) -> tuple[Box, ...]:
+        return (box(0, y.args[0].shape, y.attrs["start"], y.shape),)
+
+    def fill(self, y: Value) -> float:
+        return float(y.attrs.get("value", 0.0))
 
     def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
         return (apply("slice", g, start=y.attrs["start"], size=args[0].shape),)
