@@ -135,9 +135,17 @@ def build_data(
 def dataset_of(module: Module, train: ast.Train, data_root: Path | None = None) -> Dataset:
     """The data that `train net on data` names. Raises Failure E2xx and E4xx."""
     name = train.data.id if isinstance(train.data, ast.Name) else ""
-    if name and name in module.data:
-        return build_data(module, module.data[name].value, name, data_root)
-    return build_data(module, train.data, name, data_root)
+    value = module.data[name].value if name and name in module.data else train.data
+    return with_augment(build_data(module, value, name, data_root), module, train)
+
+
+def with_augment(dataset: Dataset, module: Module, train: ast.Train | None) -> Dataset:
+    """The data with what the `augment` line of `train` does to their pictures."""
+    from .runtime.data import augmented
+    from .runtime.train.augmenting import augment_of
+
+    augment = augment_of(train, plain_consts(module)) if train is not None else None
+    return dataset if augment is None else augmented(dataset, augment)
 
 
 def sizes_from(net: ast.Net, dataset: Dataset, wanted: Mapping[str, str]) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 In: a part of a data set and how the net's inputs want its fields. Out: for consecutive steps, the
 arrays and the rows of each batch in them. A part that fits is held as the net wants it, once, and
-the compiled loop gathers its rows; a larger one is read through a background thread.
+the compiled loop gathers its rows; a larger one, many pictures kept as bytes, and pictures that
+training changes at random are prepared by a background thread, pieces ahead of the step.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Chunk, Chunks, Part, Request, available_memory, chunks
+from .data import Chunk, Chunks, Draws, Part, Request, available_memory, chunks
 from .data.dataset import Array
 
 Rows = NDArray[np.int64]
 MEMORY_SHARE = 0.4  # of what is free: a part larger than that is streamed
-PIECE = 64 << 20  # bytes gathered at a time when streaming
+PIECE = 16 << 20  # bytes gathered at a time when streaming
+AS_BYTES = 256 << 20  # bytes that pictures may grow to; larger sets stay the bytes they are
 
 
 class EpochFeed(Protocol):
@@ -40,17 +42,30 @@ class EpochFeed(Protocol):
 
 
 class Feeder:
-    """A part, ready to be fed; made once and used for every epoch."""
+    """A part, ready to be fed; made once and used for every epoch.
+
+    With a `seed`, for training, pictures are changed as the data set's `augment` says.
+    """
 
     def __init__(
-        self, part: Part, requests: Mapping[str, Request], *, stream: bool | None = None
+        self,
+        part: Part,
+        requests: Mapping[str, Request],
+        *,
+        stream: bool | None = None,
+        seed: int | None = None,
     ) -> None:
         self.part, self.requests = part, dict(requests)
+        columns = [part.columns[r.field] for r in requests.values()]
+        self.seed = seed if any(c.augment is not None for c in columns) else None
         self.row_bytes = sum(
             part.bytes(r.field, r.dtype) // max(1, len(part)) for r in requests.values()
         )
         needed = self.row_bytes * len(part)
-        self.streams = needed > MEMORY_SHARE * available_memory() if stream is None else stream
+        most = MEMORY_SHARE * available_memory()
+        if any(c.raw.dtype == np.uint8 for c in columns):
+            most = min(most, AS_BYTES)
+        self.streams = (needed > most if stream is None else stream) or self.seed is not None
         self._arrays: dict[str, Array] | None = None
 
     def __len__(self) -> int:
@@ -66,12 +81,15 @@ class Feeder:
             }
         return self._arrays
 
-    def epoch(self, order: Rows, batch: int, start: int = 0) -> EpochFeed:
-        """The batches of an epoch in that order, from step `start` (from 0) on."""
+    def epoch(self, order: Rows, batch: int, start: int = 0, number: int = 0) -> EpochFeed:
+        """The batches of an epoch in that order, from step `start` (from 0) on; what is drawn for
+        each example depends on the number of the epoch."""
         if not self.streams:
             return _Held(self.arrays, order, batch, start)
         steps = max(1, PIECE // max(1, self.row_bytes * batch))
-        return _Streamed(chunks(self.part, self.requests, order, batch, steps, start), batch)
+        draws = None if self.seed is None else Draws(self.seed, number)
+        source = chunks(self.part, self.requests, order, batch, steps, start, draws=draws)
+        return _Streamed(source, batch)
 
 
 @dataclass

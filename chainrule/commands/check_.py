@@ -70,6 +70,7 @@ def _check(
     seen = {d.render() for d in found}
     for diagnostic in _trains(module, data_root, with_data):
         if diagnostic.render() not in seen:
+            seen.add(diagnostic.render())
             found.append(diagnostic)
     found.sort(key=place)
     errors = [d for d in found if d.severity == "error"]

@@ -11,23 +11,29 @@ from .binding import InputSpec, bind
 from .dataset import Column, Dataset, Field, Part
 from .examples import expected_columns, read_examples, write_predictions
 from .memory import available_memory, check_fits
+from .pictures import augmented
 from .pipeline import build_dataset
 from .registry import SOURCES, STEPS
 from .statistics import apply_statistics, undo_statistics
+from .transforms import Augment, Draws, Transform
 
 __all__ = [
     "SOURCES",
     "STEPS",
+    "Augment",
     "Batches",
     "Chunk",
     "Chunks",
     "Column",
     "Dataset",
+    "Draws",
     "Field",
     "InputSpec",
     "Part",
     "Request",
+    "Transform",
     "apply_statistics",
+    "augmented",
     "available_memory",
     "bind",
     "build_dataset",

@@ -57,6 +57,7 @@ class Scope:
     base: Path
     constants: Mapping[str, object] = field(default_factory=dict)
     override_root: Path | None = None
+    progress: Callable[[str, int, int], None] | None = None  # told of what takes long
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Array, Indices, Part, Shape
+from .transforms import Draws
 
 _WORD = 2**64
 
@@ -108,10 +109,12 @@ class Batches:
         )
 
 
-def gather(part: Part, requests: Mapping[str, Request], positions: Indices) -> dict[str, Array]:
-    """Some rows of each input's field."""
+def gather(
+    part: Part, requests: Mapping[str, Request], positions: Indices, draws: Draws | None = None
+) -> dict[str, Array]:
+    """Some rows of each input's field; with `draws`, pictures as training sees them."""
     return {
-        name: part.rows(wanted.field, positions, wanted.dtype, wanted.shape)
+        name: part.rows(wanted.field, positions, wanted.dtype, wanted.shape, draws)
         for name, wanted in requests.items()
     }
 
@@ -124,9 +127,10 @@ def chunks(
     steps_per_chunk: int,
     start: int = 0,
     ahead: int = 2,
+    draws: Draws | None = None,
 ) -> Chunks:
     """Start preparing; use the result in a `with`, so that its thread ends with the block."""
-    return Chunks(part, dict(requests), order, batch, steps_per_chunk, start, ahead)
+    return Chunks(part, dict(requests), order, batch, steps_per_chunk, start, ahead, draws)
 
 
 class Chunks:
@@ -141,11 +145,13 @@ class Chunks:
         steps_per_chunk: int,
         start: int,
         ahead: int,
+        draws: Draws | None = None,
     ) -> None:
         if batch < 1 or steps_per_chunk < 1 or ahead < 1 or start < 0:
             raise ValueError("batch, steps_per_chunk and ahead are at least 1, start at least 0")
         self._part, self._requests, self._order = part, requests, order
         self._batch, self._steps, self._start = batch, steps_per_chunk, start
+        self._draws = draws
         self._ready: queue.Queue[Chunk | BaseException | None] = queue.Queue(ahead)
         self._stop = threading.Event()
         self._ended = False
@@ -200,7 +206,7 @@ class Chunks:
     def _chunk(self, first: int, positions: Indices) -> Chunk:
         full, rest = divmod(len(positions), self._batch)
         sizes = np.array([self._batch] * full + ([rest] if rest else []), np.int64)
-        arrays = gather(self._part, self._requests, positions)
+        arrays = gather(self._part, self._requests, positions, self._draws)
         return Chunk(first // self._batch, sizes, arrays)
 
     def _put(self, item: Chunk | BaseException | None) -> None:

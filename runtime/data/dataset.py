@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .memory import check_fits, readable
+from .pixels import render
+from .transforms import Augment, Draws, centred, draw
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -87,21 +89,38 @@ class Field:
         )
 
 
+class Raw(Protocol):
+    """Rows of numbers: an array, or pictures that are decoded as they are taken."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Column:
     """A field and its numbers, one row an example, as the source has them.
 
-    The value of a row is `(raw / unit - mean) / deviation`.
+    The value of a row is `(raw / unit - mean) / deviation`. Where `image` says that a row is a
+    picture, mean and deviation are arranged as it is, or broadcast to it.
     """
 
     field: Field
-    raw: Array
+    raw: Raw
     unit: float = 1.0  # 255 for bytes that mean 0…1
     pooled: bool = False  # an image: its features share one mean and deviation
-    normalize: str = ""  # "feature" or "field": asked for, computed when the parts are known
+    normalize: str = ""  # "feature", "channel" or "field": computed when the parts are known
     mean: Array | None = None
     deviation: Array | None = None
     one_hot: bool = False
+    image: tuple[int, int, int] | None = None  # channels, height and width of a raw row
+    augment: Augment | None = None  # training changes the pictures so; else their middle is taken
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -114,7 +133,9 @@ class Column:
     def rows(self, index: slice | Indices, dtype: str | None = None) -> Array:
         """The values of some rows, C-contiguous; a view where nothing must be computed."""
         wanted = NUMPY[dtype or self.field.dtype]
-        raw = self.raw[index]
+        raw = self.pictures(self.raw[index])
+        if self.augment is not None:
+            raw = self._middle(raw)
         if self.one_hot:
             out: Array = np.zeros((len(raw), self.field.size), wanted)
             out[np.arange(len(raw)), raw.astype(np.int64)] = 1
@@ -123,6 +144,37 @@ class Column:
         else:
             out = self._computed(raw, wanted)
         return out.reshape((len(raw), *self.field.shape))
+
+    def pictures(self, raw: Array) -> Array:
+        """Rows in the arrangement of their pictures, where they are some."""
+        return raw if self.image is None else raw.reshape(len(raw), *self.image)
+
+    def _middle(self, raw: Array) -> Array:
+        """What measuring and predicting see where training crops: the middle of the picture."""
+        assert self.augment is not None and self.image is not None
+        (_, height, width), extent = self.image, self.augment.extent(*self.image[1:])
+        if extent == (height, width):
+            return raw
+        if extent[0] <= height and extent[1] <= width:
+            top, left = (height - extent[0]) // 2, (width - extent[1]) // 2
+            return raw[:, :, top : top + extent[0], left : left + extent[1]]
+        which, one = np.arange(len(raw)), np.ones(1)
+        return render(raw, which, centred(len(raw), extent, height, width), one * 0, one)
+
+    def changed(self, index: Indices, dtype: str | None, draws: Draws) -> Array:
+        """The values of some rows as training sees them in an epoch."""
+        assert self.augment is not None and self.image is not None
+        pictures, which = self.raw, index
+        if not (isinstance(pictures, np.ndarray) and _is_direct(pictures)):
+            rows = pictures[index]
+            pictures = rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+            which = np.arange(len(index))
+        drawn = draw(self.augment, draws, index, *self.image[1:])
+        shift, scale = self._affine(np.float32)
+        shift = np.zeros(scale.shape, np.float32) if shift is None else shift
+        found = render(self.pictures(pictures), which, drawn, shift, scale)
+        wanted = NUMPY[dtype or self.field.dtype]
+        return found.astype(wanted, copy=False).reshape((len(index), *self.field.shape))
 
     def _computed(self, raw: Array, wanted: np.dtype[Any]) -> Array:
         # float64 features keep their precision until after the mean is taken away.
@@ -143,6 +195,11 @@ class Column:
         if self.mean is None or self.deviation is None:
             return None, np.asarray(self.unit, work)
         return (self.mean * self.unit).astype(work), (self.deviation * self.unit).astype(work)
+
+
+def _is_direct(raw: Array) -> bool:
+    """Can the compiled loop read it where it lies?"""
+    return raw.dtype in (np.uint8, np.float32) and bool(raw.flags.c_contiguous)
 
 
 Columns = dict[str, Column]
@@ -183,9 +240,16 @@ class Part:
         positions: Indices,
         dtype: str | None = None,
         shape: Shape | None = None,
+        draws: Draws | None = None,
     ) -> Array:
-        """The values at some positions of this part, gathered side by side."""
-        return _shaped(self.columns[field].rows(self.indices[positions], dtype), shape)
+        """The values at some positions of this part, gathered side by side.
+
+        With `draws`, pictures are changed at random as the data set says.
+        """
+        column, index = self.columns[field], self.indices[positions]
+        if draws is not None and column.augment is not None:
+            return _shaped(column.changed(index, dtype, draws), shape)
+        return _shaped(column.rows(index, dtype), shape)
 
     def bytes(self, field: str, dtype: str | None = None) -> int:
         """What `array` takes."""
@@ -270,9 +334,11 @@ class Dataset:
         for column in self.train.columns.values():
             role = "target" if column.field.target else "input"
             size = sum(part.bytes(column.field.name) for part in self.parts.values())
-            where = ", on disk" if isinstance(column.raw, np.memmap) else ""
+            is_held = type(column.raw) is np.ndarray
+            where = "" if is_held else ", on disk"
             scaled = ", normalized" if column.mean is not None else ""
-            lines.append(f"  {column.field}  ({role}, {readable(size)}{where}{scaled})")
+            changed = f", augmented: {column.augment}" if column.augment is not None else ""
+            lines.append(f"  {column.field}  ({role}, {readable(size)}{where}{scaled}{changed})")
         return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
 
 

@@ -43,7 +43,7 @@ def digits(given: Given) -> Dataset:
     file's own order is not used for it: its last third is by other writers.
     """
     data = _load("digits")
-    image = Column(Field("image", (64,)), data["x"], unit=16.0, pooled=True)
+    image = Column(Field("image", (64,)), data["x"], unit=16.0, pooled=True, image=(1, 8, 8))
     digit = Column(Field("digit", (), "i32", classes=10, target=True), data["y"])
     pool = {"image": image, "digit": digit}
     place = np.zeros(len(digit), np.int64)  # how many of the same digit came before

@@ -163,7 +163,9 @@ def _columns(given: Given, images: str, labels: str, names: tuple[str, str]) -> 
     return columns
 
 
-def _image_column(name: str, pixels: Array) -> Column:
+def _image_column(name: str, pixels: Array, size: tuple[int, ...] = ()) -> Column:
+    """Pixels as a field; `size` is that of the pictures, where the rows are flat."""
+    size = size or pixels.shape[1:]
     whole_bytes = pixels.dtype.itemsize == 1 and pixels.dtype.kind == "u"
     dtype = "f64" if pixels.dtype.itemsize == 8 else "f32"
     return Column(
@@ -171,6 +173,7 @@ def _image_column(name: str, pixels: Array) -> Column:
         pixels,
         unit=255.0 if whole_bytes else 1.0,
         pooled=True,
+        image=(1, size[0], size[1]) if len(size) == 2 else None,
     )
 
 
@@ -191,7 +194,7 @@ def _with_classes(
 ) -> Dataset:
     if len(train) == 1:
         return whole(name, train, test)
-    used = [c[1].raw for c in (train, test) if c is not None and len(c[1])]
+    used = [np.asarray(c[1].raw) for c in (train, test) if c is not None and len(c[1])]
     top = max((int(raw.max()) for raw in used), default=0)
     classes = given.share("classes") if "classes" in given.values else 10
     if classes is not None and top >= classes:
@@ -257,7 +260,7 @@ def _read_mnist(given: Given, folder: Path) -> Dataset:
     for images, labels in (arrays[:2], arrays[2:]):
         flat = images.reshape(len(images), 784)
         label = _label_column(given, "folder", "digit", labels, images)
-        pools.append([_image_column("image", flat), label])
+        pools.append([_image_column("image", flat, (28, 28)), label])
     return _with_classes(given, "mnist", pools[0], pools[1])
 
 

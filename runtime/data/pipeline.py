@@ -7,20 +7,27 @@ looked up by name in the registry, and their arguments are literals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ...dsl import syntax as ast
 from ...dsl.diagnostics import Failure, did_you_mean, fail
-from . import arrays, embedded_sets, idx, steps, synthetic, text_table  # noqa: F401  (they declare)
+from . import (  # noqa: F401  (they declare)
+    arrays,
+    embedded_sets,
+    idx,
+    images,
+    steps,
+    synthetic,
+    text_table,
+)
 from .arguments import Scope
 from .dataset import Dataset
 from .registry import SOURCES, STEPS
 from .statistics import settle
 
 _LATER = {
-    "images": "a folder of pictures",
     "text": "windows over a text",
     "pairs": "pairs of sentences",
 }
@@ -33,13 +40,15 @@ def build_dataset(
     constants: Mapping[str, object] | None = None,
     override_root: Path | None = None,
     name: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Dataset:
     """Evaluate a data expression.
 
     `base` is the folder of the `.net` file. `constants` gives the values of names: numbers and
     texts for arguments, and the `Expr` or `Dataset` of other `data` declarations as sources.
+    `progress` is told what takes long, how much of it is done, and how much there is.
     """
-    scope = Scope(base, constants or {}, override_root)
+    scope = Scope(base, constants or {}, override_root, progress)
     unsettled = _evaluate(value, scope, ())
     if len(unsettled.train) == 0:
         raise fail("E412", f"`{unsettled.name}` holds no examples to train on", value.span)

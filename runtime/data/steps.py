@@ -14,6 +14,7 @@ from ...dsl.diagnostics import Failure, did_you_mean
 from .arguments import Given, Parameter
 from .batches import permutation
 from .dataset import Column, Columns, Dataset, Indices, Part, shape_text
+from .pictures import picture_shape
 from .registry import step
 
 _SEED = Parameter("seed", "integer", 0, 0, 2**63 - 1)
@@ -104,16 +105,16 @@ def _count(given: Given, at: str, total: int) -> int:
 def normalize(dataset: Dataset, given: Given) -> Dataset:
     """Mean 0 and deviation 1, from the train part only; or `scale = 255`: divide by that.
 
-    Tables are normalised feature by feature, images with one mean and deviation for all pixels;
-    `per = "feature"` or `per = "field"` says otherwise. Targets are left alone unless named.
+    Tables are normalised feature by feature, images channel by channel; `per = "feature"`,
+    `per = "channel"` or `per = "field"` says otherwise. Targets are left alone unless named.
     """
     asked = given.names("fields")
     fields = _known(dataset, given, "fields", asked or _numeric_inputs(dataset))
     if not fields:
         raise given.fail("E408", f"`{dataset.name}` has no numeric input to normalize")
     per = given.values["per"]
-    if per not in (None, "feature", "field"):
-        raise given.fail("E409", '`per` is "feature" or "field"', "per")
+    if per not in (None, "feature", "channel", "field"):
+        raise given.fail("E409", '`per` is "feature", "channel" or "field"', "per")
     scale = None if given.values["scale"] is None else given.number("scale")
     if scale == 0:
         raise given.fail("E409", "`scale` cannot be 0", "scale")
@@ -121,6 +122,9 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
         if dataset.fields[name].classes is not None:
             message = f"`{name}` is a class, and only numbers can be normalized"
             raise given.fail("E409", message, "fields", help="`-> one_hot` makes numbers of it")
+        if per == "channel" and picture_shape(dataset.train.columns[name]) is None:
+            message = f"`{dataset.fields[name]}` is no picture of [channels, height, width]"
+            raise given.fail("E409", message, "per", help=f"`-> reshape({name}, [1, 28, 28])`")
 
     def change(columns: Columns) -> Columns:
         changed = dict(columns)
@@ -129,8 +133,11 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
             if scale is not None:
                 changed[name] = replace(column, unit=column.unit * scale)
             else:
-                way = per or ("field" if column.pooled else "feature")
-                changed[name] = replace(column, normalize=str(way))
+                image = picture_shape(column)
+                several = image is not None and image[0] > 1
+                way = per or (("channel" if several else "field") if column.pooled else "feature")
+                image = image if way == "channel" else column.image
+                changed[name] = replace(column, normalize=str(way), image=image)
         return changed
 
     return dataset.mapped(change)

@@ -82,13 +82,15 @@ class Signature:
         return known[argument.name]
 
 
-def call_of(expr: ast.Expr) -> tuple[str, Span, tuple[ast.Argument, ...]]:
+def call_of(
+    expr: ast.Expr, example: str = "`cosine(warmup = 2)`"
+) -> tuple[str, Span, tuple[ast.Argument, ...]]:
     """`cosine` and `cosine(…)` alike, as a name and its arguments."""
     if isinstance(expr, ast.Name):
         return expr.id, expr.span, ()
     if isinstance(expr, ast.Call) and isinstance(expr.function, ast.Name):
         return expr.function.id, expr.span, expr.arguments
-    raise fail("E276", "expected a name with settings, such as `cosine(warmup = 2)`", expr.span)
+    raise fail("E276", f"expected a name with settings, such as {example}", expr.span)
 
 
 _KINDS = {
@@ -118,7 +120,7 @@ def checked(taken: Taken, expr: ast.Expr, consts: Mapping[str, object], where: s
     if not good:
         shown = expr.span.text
         raise fail("E276", f"{name} is {_KINDS[taken.kind]}, not `{shown}`", expr.span)
-    if taken.kind in ("count", "number") and value < taken.low:
+    if taken.kind in ("count", "number") and not value >= taken.low:
         raise fail("E276", f"{name} must be at least {taken.low:g}, got {value:g}", expr.span)
     return value
 

@@ -59,7 +59,10 @@ class _Run:
         self.length = Length(per_epoch, total)
         self.programs = [compile_graph(s.graph, self.batch, job.device) for s in job.stages]
         self.recorded = tuple(dict.fromkeys(n for p in self.programs for n in p.recorded))
-        self.feeder = Feeder(job.dataset.train, requests_for(job.stages[0].graph, job.bound))
+        self.feeder = Feeder(
+            job.dataset.train, requests_for(job.stages[0].graph, job.bound),
+            seed=self.settings.seed,
+        )  # fmt: skip
         self.session = Session(
             job.evaluation, job.device,
             seed=self.settings.seed, values=job.start, folder=job.base,
@@ -156,7 +159,7 @@ class _Run:
         began = time.perf_counter()
         seen = state.means.examples
         last = min(self.length.per_epoch, self.length.total - state.step + state.in_epoch)
-        with self.feeder.epoch(order, self.batch, state.in_epoch) as feed:
+        with self.feeder.epoch(order, self.batch, state.in_epoch, state.epoch) as feed:
             while state.in_epoch < last:
                 if interrupts.asked:
                     state.seconds += time.perf_counter() - began

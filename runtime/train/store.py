@@ -49,6 +49,7 @@ class Store:
             "batch": job.settings.batch,
             "shuffle": job.settings.shuffle,
             "examples": len(job.dataset.train),
+            "augment": str(job.settings.augment or "none"),
             "bound": dict(job.bound),
             "fields": [f.as_json() for f in job.dataset.fields.values()],
             "statistics": job.dataset.statistics,
@@ -98,6 +99,7 @@ class Store:
         names = {
             "net": "the net", "seed": "the seed", "batch": "the batch size",
             "shuffle": "shuffling", "examples": "the number of training examples",
+            "augment": "the augmentation",
             "bound": "the fields that feed the inputs", "settings": "the settings of the net",
         }  # fmt: skip
         for key, what in names.items():
