@@ -8,16 +8,22 @@ examples by one thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from math import isqrt, prod
 
-from ..plan import Fold, Loops, Stage
+from ..plan import Access, Fold, Loops, Stage
 from .cpu_body import Body, constructor, indent, number
 from .cpu_nest import Loop, Nest, Place, draws, nest, simplified
+from .cpu_tables import SPARE, tables
 
 LEAST = {"sum": 0.0, "max": float("-inf"), "min": float("inf"), "argmax": float("-inf")}
 LEAST_WHOLE = {"sum": 0, "max": -(2**31), "min": 2**31 - 1, "argmax": -(2**31)}
 JOIN = {"max": "maximum", "min": "minimum"}
-WIDE = 4  # vectors side by side in sums over the batch: one alone would wait for each addition
+LONG = 128  # additions one after another: longer sums are cut into runs, which are added up
+WORTH = 4  # additions that are worth a sum of their own
 
 
 @dataclass(frozen=True)
@@ -40,53 +46,96 @@ def loops_body(kernel: Loops) -> Written:
     if kernel.over_batch:
         body = _over_batch(stages)
     elif kernel.batched and (len(stages) > 1 or stages[0].folds):
-        body = _each_example(stages)
+        body = _each_example(stages, len(kernel.slots) + 1)
     elif len(stages) == 1 and not stages[0].folds:
-        body = _elements(stages[0], kernel.batched)
+        body = _elements(stages[0], kernel.batched, len(kernel.slots) + 1)
     else:
-        body = Written(
-            [t for k, s in enumerate(stages) for t in _Text(nest(s), f"s{k}_").lines()], False
-        )
+        slots = count(len(kernel.slots) + 1)
+        made = [_tabled(s, nest, f"s{k}_", slots) for k, s in enumerate(stages)]
+        texts = [
+            [*m.declared, *m.fill, *_Text(m.space, f"s{k}_").lines()] for k, m in enumerate(made)
+        ]
+        body = Written([t for text in texts for t in text], False)
     return Written(lines + body.lines, body.shared)
 
 
-def _each_example(stages: list[Stage]) -> Written:
+@dataclass(frozen=True)
+class _Tabled:
+    """A nest whose stage reads tables, the lines that declare these and those that fill them."""
+
+    space: Nest
+    declared: list[str]
+    fill: list[str]
+    examples: bool = False  # filled anew for each example
+
+
+def _tabled(
+    stage: Stage, make: Callable[[Stage], Nest], prefix: str, slots: Iterator[int],
+    outer: Loop | None = None,
+) -> _Tabled:  # fmt: skip
+    """`make` gives the nest of a stage; `outer` is its loop over the examples, if it has one."""
+    space = make(stage)
+    found = tables(space, slots)
+    if found is None or (found.examples and outer is None):
+        return _Tabled(space, [], [])
+    declared = [
+        f"p{slot} = local_{dtype}({size + SPARE})" for slot, (dtype, size) in found.sizes.items()
+    ]
+    over = outer if found.examples else None
+    text = _Text(nest(found.fill, outer=over), f"{prefix}v", inside=int(found.examples))
+    lines = [*text.body.lines(0, False), *text.lines()] if found.examples else text.lines()
+    return _Tabled(make(found.stage), declared, lines, found.examples)
+
+
+def _each_example(stages: list[Stage], slot: int) -> Written:
     outer = Loop("e", None, (-1,))
-    texts = [
-        _Text(nest(stage, outer=outer), f"s{k}_", inside=1, batched=True)
+    slots = count(slot)
+    made = [
+        _tabled(stage, partial(nest, outer=outer), f"s{k}_", slots, outer)
         for k, stage in enumerate(stages)
     ]
+    if len(made) == 1 and _by_rows(made[0]):
+        text = _Text(made[0].space, "s0_", split=True, batched=True)
+        return Written([*made[0].declared, *made[0].fill, *text.rows()], True)
+    texts = [_Text(m.space, f"s{k}_", inside=1, batched=True) for k, m in enumerate(made)]
     # What no example changes is read once, unless a stage leaves something in scratch memory.
-    fixed = [text.body.lines(0, False) for text in texts]
+    fixed = [
+        [*([] if m.examples else m.fill), *t.body.lines(0, False)]
+        for m, t in zip(made, texts, strict=True)
+    ]
     scratch = any(p.strides[0] == 0 for t in texts for p in (*t.space.writes, *t.space.folds))
-    lines = [] if scratch else [line for found in fixed for line in found]
+    lines = [line for m in made for line in m.declared]
+    lines += [] if scratch else [line for found in fixed for line in found]
     lines += [
         "first, last = share(batch, thread, threads, 1), share(batch, thread + 1, threads, 1)",
         "for e in range(first, last):",
     ]
-    for k, text in enumerate(texts):
+    for k, (one, text) in enumerate(zip(made, texts, strict=True)):
         if len(stages) > 1:
             lines.append(f"    # stage {k + 1}")
-        lines += indent([*(fixed[k] if scratch else []), *text.lines()])
+        lines += indent([*(fixed[k] if scratch else []), *(one.fill if one.examples else [])])
+        lines += indent(text.lines())
     return Written(lines, True)
 
 
-def _elements(stage: Stage, batched: bool) -> Written:
-    space = nest(stage, batch=batched)
-    text = _Text(space, "", split=True, batched=batched)
-    return Written(text.lines(), bool(space.loops))
+def _by_rows(made: _Tabled) -> bool:
+    """Whether threads can share the examples and the rows inside them, all results independent."""
+    space = made.space
+    if made.examples or len(space.loops) < 2 or space.loops[0].axes != (-1,):
+        return False
+    return not any(loop.vector for loop in space.loops[:2]) and min(space.kept, default=2) > 1
+
+
+def _elements(stage: Stage, batched: bool, slot: int) -> Written:
+    made = _tabled(stage, partial(nest, batch=batched), "", count(slot))
+    text = _Text(made.space, "", split=True, batched=batched)
+    lines = text.rows() if _by_rows(made) else text.lines()
+    return Written([*made.declared, *made.fill, *lines], bool(made.space.loops))
 
 
 def _over_batch(stages: list[Stage]) -> Written:
     """Columns side by side, examples in ascending order; then what goes on with each result."""
-    first = stages[0]
-    lanes = None
-    plain = nest(first, batch=True)
-    k = plain.vector
-    if k is not None and plain.loops[k].axes != (-1,) and k < min(plain.kept):
-        wide = plain.lanes * WIDE
-        lanes = wide if (plain.loops[k].size or 0) >= wide and len(first.lets) <= WIDE else None
-    nests = [nest(first, batch=True, lanes=lanes), *(nest(s) for s in stages[1:])]
+    nests = [nest(stages[0], batch=True), *(nest(s) for s in stages[1:])]
     split, unit = _columns(nests)
     lines = []
     for i, space in enumerate(nests):
@@ -122,6 +171,8 @@ class _Text:
         self.body = Body(
             space.stage, space.loops, space.reads, space.lanes, self._counter(batched), prefix
         )
+        self.runs, self.run = self._runs()
+        self.inner = False  # inside a run
 
     def _counter(self, batched: bool) -> str:
         """Where in its stream the draw of the first lane lies."""
@@ -135,8 +186,42 @@ class _Text:
             terms.append(f"{step} * {loop.name}" if step != 1 else loop.name)
         return " + ".join(terms) or "0"
 
+    def _runs(self) -> tuple[int, int]:
+        """The loop whose turns are summed on their own before they join the whole sum, and how many
+        of them at a time (0: all). −1 where the sums are short.
+
+        A sum of n numbers, one after another, errs by about √n roundings; by runs of √n, by ⁴√n.
+        """
+        space, last = self.space, len(self.space.loops) - 1
+        first = max(space.kept, default=0)
+        if last < first or not any(map(self._in_runs, range(len(space.folds)))):
+            return -1, 0
+        sizes = [0 if loop.size is None else loop.size for loop in space.loops]
+        turns = sizes[last] // space.lanes if last == space.vector else sizes[last]
+        if turns >= LONG:
+            run = 1 << (isqrt(turns).bit_length() - 1)
+            return last, run * space.lanes if last == space.vector else run
+        outside = prod(n or LONG for n in sizes[first:last])
+        return (last, 0) if turns >= WORTH and outside * turns >= LONG else (-1, 0)
+
+    def _in_runs(self, k: int) -> bool:
+        return self.space.stage.folds[k].kind == "sum" and self.space.folds[k].dtype != "i32"
+
     def lines(self) -> list[str]:
         return self._level(self.inside, False)
+
+    def rows(self) -> list[str]:
+        """The outer two loops, examples and rows, as one that threads share."""
+        outer, row = self.space.loops[:2]
+        each = row.extent
+        return [
+            *self.body.lines(0, False),
+            f"total = {outer.extent} * {each}",
+            "first, last = share(total, thread, threads, 1), share(total, thread + 1, threads, 1)",
+            "for q in range(first, last):",
+            f"    {outer.name}, {row.name} = q // {each}, q % {each}",
+            *indent([*self.body.lines(1, False), *self._level(2, False)]),
+        ]
 
     def _level(self, depth: int, part: bool) -> list[str]:
         """What stands inside `depth` loops, inner loops included."""
@@ -166,16 +251,50 @@ class _Text:
                 f"share(total, thread + 1, threads, {unit})",
             ]
             start, bounds = "first", "last"
-        if not loop.vector:
-            turns = f"range({bounds})" if start == "0" else f"range({start}, {bounds})"
-            return [*lines, f"for {loop.name} in {turns}:", *indent(self._level(depth + 1, part))]
-        return lines + self._vectors(loop, depth, start, bounds)
+        if depth != self.runs:
+            return lines + self._turns(loop, depth, start, bounds, part)
+        return lines + self._in_run(loop, depth, bounds, part)
 
-    def _vectors(self, loop: Loop, depth: int, start: str, end: str) -> list[str]:
+    def _turns(self, loop: Loop, depth: int, start: str, end: str, part: bool) -> list[str]:
+        if loop.vector:
+            return self._vectors(loop, start, end, partial(self._level, depth + 1))
+        turns = f"range({end})" if start == "0" else f"range({start}, {end})"
+        return [f"for {loop.name} in {turns}:", *indent(self._level(depth + 1, part))]
+
+    def _in_run(self, loop: Loop, depth: int, bounds: str, part: bool) -> list[str]:
+        """A loop inside a fold, by runs."""
+        assert loop.size is not None or not self.run
+        chosen = [k for k in range(len(self.space.folds)) if self._in_runs(k)]
+        zeros = [self._zero(k, "_run") for k in chosen]
+        joined = [f"{self._name(k)} = {self._name(k)} + {self._name(k)}_run" for k in chosen]
+        self.inner = True
+        if not self.run:
+            lines = [*zeros, *self._turns(loop, depth, "0", bounds, part), *joined]
+            self.inner = False
+            return lines
+        assert loop.size is not None
+        step = self.space.lanes if loop.vector else 1
+        left = loop.size % step
+        whole, begin = loop.size - left, f"{loop.name}_run"
+        end = f"{begin} + {self.run}"
+        if whole % self.run:
+            end = f"least({end}, {whole})"
+        steps = f"{begin}, {end}, {step}" if loop.vector else f"{begin}, {end}"
+        inner = indent(self._level(depth + 1, part and not loop.vector))
+        self.inner = False
+        runs = [*zeros, f"for {loop.name} in range({steps}):", *inner, *joined]
+        lines = [f"for {begin} in range(0, {whole}, {self.run}):", *indent(runs)]
+        if left:
+            lines += [f"{loop.name} = {whole}", f"c = {left}", *self._level(depth + 1, True)]
+        return lines
+
+    def _vectors(
+        self, loop: Loop, start: str, end: str, inside: Callable[[bool], list[str]]
+    ) -> list[str]:
         """Whole vectors, then what is left."""
         lanes, size, name = self.space.lanes, loop.size, loop.name
         lines = []
-        known = size is not None and not (self.split and depth == 0)
+        known = size is not None and start != "first"
         if known and size is not None:
             whole, left = str(size - size % lanes), size % lanes
         elif size is not None:  # a thread's range ends between vectors, or at the end
@@ -188,10 +307,10 @@ class _Text:
             if left and not known:
                 lines.append(f"whole = {whole}")
                 whole = "whole"
-            inner = self._level(depth + 1, False)
+            inner = inside(False)
             lines += [f"for {name} in range({start}, {whole}, {lanes}):", *indent(inner)]
         if left:
-            tail = self._level(depth + 1, True)
+            tail = inside(True)
             first = whole if not (known and size is not None and size < lanes) else "0"
             lines += [
                 f"for {name} in range({first}, {end}, {lanes}):",
@@ -223,18 +342,35 @@ class _Text:
         return self.body.dtype(fold.value) or "f32"
 
     def _open(self, k: int) -> list[str]:
-        fold, lanes = self.space.stage.folds[k], self.space.lanes
+        lines = [] if self._found(k) is not None else [self._zero(k)]
+        if self.space.stage.folds[k].kind == "argmax":
+            lines.append(f"{self._name(k)}_at = i32({self.space.lanes}, 0)")
+        return lines
+
+    def _zero(self, k: int, suffix: str = "") -> str:
+        """A fold of nothing."""
+        fold = self.space.stage.folds[k]
         dtype = self._dtype(fold, self.space.folds[k])
         least = (LEAST if dtype in ("f32", "f64") else LEAST_WHOLE)[fold.kind]
-        lines = [f"{self._name(k)} = {constructor(dtype)}({lanes}, {number(least, dtype)})"]
-        if fold.kind == "argmax":
-            lines.append(f"{self._name(k)}_at = i32({lanes}, 0)")
-        return lines
+        value = number(least, dtype)
+        return f"{self._name(k)}{suffix} = {constructor(dtype)}({self.space.lanes}, {value})"
 
     def _name(self, k: int) -> str:
         return f"{self.prefix}f{k}"
 
+    def _found(self, k: int) -> int | None:
+        """For a maximum, the fold that looks for its index: it knows the number, too."""
+        folds = self.space.stage.folds
+        fold = folds[k]
+        if fold.kind != "max" or self.body.dtype(fold.value) != fold.access.dtype:
+            return None
+        same = replace(fold, kind="argmax", access=Access(0, "", ()))
+        plain = [replace(f, access=same.access) for f in folds]
+        return plain.index(same) if same in plain else None
+
     def _accumulate(self, k: int, fold: Fold, place: Place, part: bool) -> list[str]:
+        if self._found(k) is not None:
+            return []
         name, lanes = self._name(k), self.space.lanes
         dtype = self._dtype(fold, place)
         value = self.body.vector_of(fold.value, dtype)
@@ -250,6 +386,7 @@ class _Text:
             least = (LEAST if dtype in ("f32", "f64") else LEAST_WHOLE)[fold.kind]
             value = f"select({kept}, {value}, {number(least, dtype)})"
         if fold.kind == "sum":
+            name += "_run" * (self.inner and self._in_runs(k))
             return [f"{name} = {name} + {value}"]
         return [f"{name} = {JOIN[fold.kind]}({name}, {value})"]
 
@@ -267,6 +404,8 @@ class _Text:
 
     def _close(self, k: int, part: bool) -> list[str]:
         fold, place, name = self.space.stage.folds[k], self.space.folds[k], self._name(k)
+        found = self._found(k)
+        name = name if found is None else self._name(found)
         if not self._across(k):
             result = f"{name}_at" if fold.kind == "argmax" else name
             return [self.body.write(place, result, part)]

@@ -15,6 +15,9 @@ from math import prod
 from ..plan import Access, Fold, Stage, Write
 from ..scalar import Call, Position
 
+ACROSS = 12  # instructions that join the lanes of a vector
+FEW = 16  # turns of the loops of a fold: fewer are unrolled
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -186,7 +189,7 @@ def nest(
     """The loops of a stage.
 
     `batch`: the batch is one of its loops. `outer`: a loop over the examples already stands around
-    it. Folds over the batch put the loop over the examples inside those of the axes that stay.
+    it. Loops that a fold goes over stand inside those of the axes that stay.
     """
     rank = len(stage.axes)
     asked = positions(stage)
@@ -205,16 +208,16 @@ def nest(
         ]
     axes = _merge(axes, fixed, borders)
     width = lanes or lanes_of(stage)
-    if not stage.folds and not draws(stage):
-        axes = _vector_last(axes, width)
-    chosen = _vector_axis(axes, stage, folded, over_batch)
+    axes, chosen = _vectors(axes, stage, folded, over_batch, width)
+    if chosen is None:
+        width = 1
+    elif lanes is None:
+        width *= _side_by_side(axes, chosen, stage, folded, width)
     names = iter("ijklmnpq")
     loops = tuple(
         Loop("e" if a.axes == (-1,) else next(names), a.size, a.axes, a.per, vector=k == chosen)
         for k, a in enumerate(axes)
     )
-    if chosen is None:
-        width = 1
     everything = accesses(stage)
     strides = [tuple(a.strides[n] for a in axes) for n in range(len(everything))]
     if outer is not None:
@@ -243,23 +246,45 @@ def _cost(axis: _Axis, lanes: int) -> float:
     return waste * sum(1 if s in (0, 1) else lanes / 2 for s in axis.strides)
 
 
-def _vector_last(axes: list[_Axis], lanes: int) -> list[_Axis]:
-    """The axis that suits vectors best, innermost."""
-    if len(axes) < 2:
-        return axes
-    best = min(reversed(range(len(axes))), key=lambda k: _cost(axes[k], lanes))
-    return [a for k, a in enumerate(axes) if k != best] + [axes[best]]
+def _vectors(
+    axes: list[_Axis], stage: Stage, folded: list[set[int]], over_batch: bool, lanes: int
+) -> tuple[list[_Axis], int | None]:
+    """The axes in the order of their loops, and which of them runs in vectors."""
+    last = len(axes) - 1
+    if not axes or (draws(stage) and not over_batch):
+        return axes, last if axes else None
+    stay = [k for k, a in enumerate(axes) if not any(set(a.axes) & f for f in folded)]
+    if over_batch:
+        inner = [k for k, a in enumerate(axes) if set(a.axes) & (folded[0] - {-1})]
+        best = stay[-1] if stay else last
+        if inner and not (stay and _cost(axes[best], lanes) < _cost(axes[inner[-1]], lanes)):
+            best = inner[-1]
+        return axes, best
+    if not stay:
+        return axes, last
+    best = min(reversed(stay), key=lambda k: _cost(axes[k], lanes))
+    if stage.folds and last not in stay:
+        total = prod(a.size or 1 for k, a in enumerate(axes) if k not in stay)
+        across = _cost(axes[last], lanes) + ACROSS * len(stage.folds) * lanes / total
+        if across <= _cost(axes[best], lanes):
+            return axes, last
+    order = [k for k in stay if k != best] + [best]
+    order += [k for k in range(len(axes)) if k not in stay]
+    return [axes[k] for k in order], len(stay) - 1
 
 
-def _vector_axis(
-    axes: list[_Axis], stage: Stage, folded: list[set[int]], over_batch: bool
-) -> int | None:
-    if not axes:
-        return None
-    if not over_batch:
-        return len(axes) - 1
-    stay = [k for k, a in enumerate(axes) if not set(a.axes) & folded[0]]
-    inner = [k for k, a in enumerate(axes) if set(a.axes) & (folded[0] - {-1})]
-    if inner:
-        return inner[-1]
-    return stay[-1] if stay else len(axes) - 1
+def _side_by_side(
+    axes: list[_Axis], chosen: int, stage: Stage, folded: list[set[int]], lanes: int
+) -> int:
+    """How many vectors of results are summed at once: a single one would wait for each addition,
+    and would walk through memory in short steps. Bounded by the registers that the program needs.
+    """
+    inside = axes[chosen + 1 :]
+    along = any(set(axes[chosen].axes) & f for f in folded)
+    if not folded or along or prod(16 if a.size is None else a.size for a in inside) < FEW:
+        return 1
+    most = 4 if len(stage.lets) <= 4 and len(stage.folds) <= 3 else 2
+    size = 0 if axes[chosen].per != 1 else axes[chosen].size or 0
+    while most > 1 and size < most * lanes:
+        most //= 2
+    return most

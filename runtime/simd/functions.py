@@ -315,7 +315,7 @@ def maximum(x: X, y: X) -> X:
         return x.compare(">", y).select(x, y)
     if isinstance(y.v, ir.Constant):  # a known number: one comparison keeps the NaN of x
         return x.compare(">", y, or_nan=True).select(x, y)
-    return x.call("llvm.maximum", y)
+    return x.is_nan().select(x, x.compare(">", y).select(x, y))
 
 
 def minimum(x: X, y: X) -> X:
@@ -324,7 +324,7 @@ def minimum(x: X, y: X) -> X:
         return x.compare("<", y).select(x, y)
     if isinstance(y.v, ir.Constant):
         return x.compare("<", y, or_nan=True).select(x, y)
-    return x.call("llvm.minimum", y)
+    return x.is_nan().select(x, x.compare("<", y).select(x, y))
 
 
 UNARY: dict[str, Callable[[X], X]] = {

@@ -315,8 +315,10 @@ def better(typingctx: Any, x: Any, best: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         new, old = X(builder, args[0]), X(builder, args[1])
-        wins = new.compare(">", old)
-        return (wins | (new.is_nan() & ~old.is_nan())).v if new.is_float else wins.v
+        if not new.is_float:
+            return new.compare(">", old).v
+        known = X(builder, builder.fcmp_ordered("ord", old.v, old.v))
+        return (new.compare(">", old, or_nan=True) & known).v
 
     return x.of("bool")(x, best), lower
 

@@ -61,7 +61,7 @@ def test_random_graphs_in_f32(seed: int, monkeypatch: pytest.MonkeyPatch) -> Non
     check(schedule(graph, 4), numbers(graph, 3), 3, 2e-4)
 
 
-def random(arena: Arena, batch: int) -> dict[str, np.ndarray]:
+def random(arena: Arena | Plan, batch: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
     found = {}
     for b in arena.buffers:
