@@ -49,8 +49,9 @@ class CpuDevice:
         check_memory(needed)
         notes = _comments(plan, program)
         addresses = kernel_cache.compile_all(
-            [s.text for s in program.sources], notes, helpers=min(self.threads - 1, 3)
-        )
+            [*(s.text for s in program.sources), kernel_cache.DRIVER], [*notes, ""],
+            helpers=min(self.threads - 1, 7),
+        )  # fmt: skip
         return CpuLoaded(plan, program, addresses, needed, self.threads, self._crew)
 
 

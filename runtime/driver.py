@@ -219,7 +219,10 @@ def walk(job: int, thread: int) -> int:
     return steps
 
 
+SIGNATURE = types.int64(types.int64, types.int64)
+
+
 def compiled() -> Any:
-    """`walk` as a C function."""
+    """`walk` as a C function, in an exported package."""
     keep = simd.settings["disk_cache"]
-    return numba.cfunc(types.int64(types.int64, types.int64), cache=keep, error_model="numpy")(walk)
+    return numba.cfunc(SIGNATURE, cache=keep, error_model="numpy")(walk)

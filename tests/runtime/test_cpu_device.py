@@ -192,69 +192,6 @@ def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert threads.processors() >= 1
 
 
-def compiled_in_a_process(cache: Path) -> tuple[int, int, bool]:
-    """Kernels that a process compiled and found; whether it needed Numba."""
-    code = (
-        "import sys; from chainrule.runtime import kernel_cache as k; import test_cpu_device as t;"
-        "t.started().run(4); print(k.Counts.compiled, k.Counts.found, 'numba' in sys.modules)"
-    )
-    here = Path(__file__)
-    path = os.pathsep.join([str(here.parent), str(here.parents[2])])
-    environment = {**os.environ, "CHAINRULE_CACHE": str(cache), "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
-                          text=True, cwd=here.parent)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    compiled, found, numba = done.stdout.split()
-    return int(compiled), int(found), numba == "True"
-
-
-def test_a_second_start_compiles_nothing_and_does_without_numba(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    assert compiled_in_a_process(cache) == (5, 0, True)  # four kernels and the driver
-    assert compiled_in_a_process(cache) == (0, 5, False)
-    broken = next(cache.rglob("k_*.o"))
-    broken.write_bytes(broken.read_bytes()[:200])
-    assert compiled_in_a_process(cache)[0] == 1
-
-
-def test_a_cache_that_others_can_write_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
-    assert kernel_cache.folder().stat().st_mode & 0o777 == 0o700
-    (tmp_path / "cache").chmod(0o777)
-    with pytest.raises(Failure, match=r"E511.*writable by others"):
-        kernel_cache.folder()
-
-
-def test_a_cache_that_cannot_be_made_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(Failure, match="E511"):
-        kernel_cache.folder()
-
-
-def test_several_processes_compile_cold_kernels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(kernel_cache, "WORTH_A_PROCESS", 2)
-    asked: list[list[str]] = []
-    started = kernel_cache.subprocess.Popen
-
-    def watched(command: list[str], **rest: object) -> object:
-        asked.append(command)
-        return started(command, **rest)
-
-    monkeypatch.setattr(kernel_cache.subprocess, "Popen", watched)
-    loaded = CpuDevice(threads=2).load(regression())
-    assert len(asked) == 1 and sum(p.endswith(".py") for p in asked[0]) == 4
-    loaded.write("W", np.zeros((UNITS, SIZE)))
-    assert np.isfinite(loaded.run(4)["loss"])
-
-
 def test_memory_is_what_the_system_says() -> None:
     available = cpu.available_memory()
     assert available is None or available > 1 << 20
