@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..plan import ALIGN, AnyKernel, Extent, Loops, Plan
 from .cpu_body import indent
 from .cpu_loops import loops_body
-from .cpu_nest import accesses
+from .cpu_nest import accesses, turns
 from .cpu_product import product_body
 
 PAD = 4096  # bytes after the memory: whole vectors may be read past the end of a matrix
@@ -178,10 +178,7 @@ def work(kernel: AnyKernel, batch: int) -> float:
         )
     total = 50.0
     for k, stage in enumerate(kernel.stages):
-        turns = float(batch if kernel.batched or (kernel.over_batch and k == 0) else 1)
-        for n in stage.axes[:-1]:
-            turns *= n
-        last = stage.axes[-1] if stage.axes else 1
-        vectors = -(-last // 16) if stage.axes else 1
-        total += turns * vectors * (len(stage.lets) * 1.0 + len(accesses(stage)) * 1.5 + 2)
+        over = kernel.over_batch and k == 0
+        vectors = turns(stage, batch if over else 0) * (batch if kernel.batched else 1)
+        total += vectors * (len(stage.lets) * 1.0 + len(accesses(stage)) * 1.5 + 2)
     return total

@@ -232,6 +232,16 @@ def nest(
     )  # fmt: skip
 
 
+def turns(stage: Stage, batch: int = 0) -> float:
+    """Vectors of 16 numbers that a stage goes through; with a `batch`, over all its examples."""
+    space = nest(simplified(stage), batch=bool(batch))
+    total = 1.0
+    for loop in space.loops:
+        size = batch * loop.per if loop.size is None else loop.size
+        total *= -(-size // space.lanes) * max(1, space.lanes / 16) if loop.vector else size
+    return total
+
+
 def _counts_only(stage: Stage) -> bool:
     """Position(−1) occurs only in draws, whose counter goes on from example to example."""
     return all(
