@@ -27,6 +27,8 @@ def _contracted(v: Value) -> Value:
         return _einsum(v, v.op.spec(tuple(a.type for a in v.args), v.attrs))
     if v.op.name == "sum" and v.args[0].op.name == "einsum":
         return _summed(v) or v
+    if v.op.name == "sum" and not v.attrs["axes"] and v.args[0].op.name == "reshape":
+        return _summed_behind_reshape(v) or v
     if v.op.name == "transpose" and v.args[0].op.name == "einsum":
         return _permuted(v)
     return v
@@ -97,6 +99,17 @@ def _summed(v: Value) -> Value | None:
     kept = "".join(c for c in result if c not in gone)
     with origin(v.origin):
         return apply("einsum", *product.args, spec=f"{operands}->{kept}")
+
+
+def _summed_behind_reshape(v: Value) -> Value | None:
+    """Σ over the batch of a product that only has other axes."""
+    (product,) = v.args[0].args
+    if product.op.name != "einsum":
+        return None
+    with origin(v.origin):
+        total = apply("sum", product, over="batch")
+        found = _summed(total)
+        return None if found is None else apply("reshape", found, shape=v.shape)
 
 
 def _permuted(v: Value) -> Value:

@@ -2,7 +2,8 @@
 
     stabilise   before differentiation: forms that neither overflow nor take log 0
     optimise    share equal expressions, simplify by the rules (constants, algebra, textbook forms)
-    lower       contract products to einsums, choose the layout of matrices
+    lower       lay images out channels last, contract products and convolutions to einsums,
+                choose the layout of matrices
 
 Every pass is verified before and after, and an observer sees what it changed. Values that nothing
 needs any more vanish by themselves: a graph is what its outputs reach.
@@ -14,9 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..dsl.collector import without_collector
+from .channels import channels_last
 from .contract import contract
 from .graph import Graph
 from .layout import layout
+from .partial import within_examples
 from .rewrite import Trace, rewritten
 from .verify import Verifier
 
@@ -42,6 +45,11 @@ SIMPLIFY = Pass(
     "equal expressions are one node, and every rule is applied to a fixed point",
     lambda graph, trace: rewritten(graph, "simplify", trace),
 )
+CHANNELS = Pass(
+    "channels",
+    "images lie channels last, and convolutions become products over windows",
+    lambda graph, trace: channels_last(graph),
+)
 CONTRACT = Pass(
     "contract",
     "products, with their transpositions and sums over the batch, become einsums",
@@ -52,8 +60,13 @@ LAYOUT = Pass(
     "matrices are stored the way round in which most products read them in rows",
     lambda graph, trace: layout(graph),
 )
+PARTIAL = Pass(
+    "partial",
+    "long sums over the batch are made within each example first",
+    lambda graph, trace: within_examples(graph),
+)
 OPTIMISE = (SIMPLIFY,)
-LOWER = (CONTRACT, LAYOUT)
+LOWER = (CHANNELS, CONTRACT, LAYOUT, PARTIAL)
 
 
 def run_passes(
@@ -96,5 +109,5 @@ def optimise(
 
 
 def lower(graph: Graph, observer: Observer | None = None) -> Graph:
-    """Passes that prepare kernels. The result has parameters with `transposed` in their attrs."""
+    """Passes that prepare kernels. The result has leaves with an `order` in their attrs."""
     return run_passes(graph, LOWER, None, observer)

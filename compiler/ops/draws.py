@@ -16,7 +16,11 @@ from ..value import Value
 
 
 class Draw(Elementwise, abstract=True):
-    """Elementwise without operands: element i of example e comes from the counter e·size + i."""
+    """Elementwise without operands: element i of example e comes from the counter e·size + i.
+
+    i counts the elements with axis `order[k]` as the k-th. Images count channels last, which is how
+    they lie in memory, so that a mask is the same numbers whatever the layout.
+    """
 
     parameters = ()
     samples = (
@@ -28,15 +32,21 @@ class Draw(Elementwise, abstract=True):
         "stream": 0,
         "batched": False,
         "dtype": "f32",
+        "order": None,
     }
     sample: ClassVar[Callable[..., Array]]
 
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
+        shape = tuple(int(n) for n in attrs["shape"])
+        order = attrs.get("order")
+        if order is None:
+            order = (1, 2, 0) if len(shape) == 3 else ()
         return args, {
-            "shape": tuple(int(n) for n in attrs["shape"]),
+            "shape": shape,
             "stream": int(attrs.get("stream", 0)),
             "batched": bool(attrs.get("batched", False)),
             "dtype": attrs.get("dtype", "f32"),
+            "order": tuple(int(k) for k in order),
         }
 
     def infer(self, types: tuple[Type, ...], attrs: Attrs) -> Type:
@@ -46,8 +56,12 @@ class Draw(Elementwise, abstract=True):
         return Call(self.name, y.attrs["stream"], Position(-1))
 
     def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:
-        shape = (run.batch, *y.shape) if y.type.batched else y.shape
-        return self.sample(shape, y.attrs["stream"], y.type.dtype, run.seed, run.step)
+        order: tuple[int, ...] = y.attrs["order"] or tuple(range(len(y.shape)))
+        lead = (run.batch,) if y.type.batched else ()
+        counted = (*lead, *(y.shape[k] for k in order))
+        found = self.sample(counted, y.attrs["stream"], y.type.dtype, run.seed, run.step)
+        back = [order.index(k) + len(lead) for k in range(len(order))]
+        return found.transpose([*range(len(lead)), *back])
 
     def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
         return ()
