@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "Train a net as its `train` declaration says.",
     "eval": "Measure a trained net on a part of its data.",
     "predict": "Run a trained net on examples from a file.",
+    "profile": "Time every kernel of a training step.",
     "draw": "Draw the layers, the operations or the backward pass.",
     "derive": "Derive each parameter's gradient, step by step.",
     "gradcheck": "Compare gradients with finite differences.",

@@ -23,6 +23,7 @@ from .runtime.plain import run_graph
 if TYPE_CHECKING:
     from .model import Model
     from .runtime.history import History
+    from .runtime.profile import Profile
 
 VIEWS = ("layers", "operations", "backward")
 FORMATS = ("svg", "png", "pdf", "dot")
@@ -82,6 +83,20 @@ def draw(
         loss = chosen
     dot = views.draw(graph, view, gradients=whole, depth=depth, theme=theme, loss=loss)
     return Picture(dot, view)
+
+
+def heated(
+    model: Model, found: Profile, *, depth: int | None = None, theme: str = "light"
+) -> Picture:
+    """The layers, coloured by their share of a step's time."""
+    from .viz.heat import Heat, duration
+    from .viz.layers import layers
+
+    graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
+    batch = found.times[0].batch
+    of = f"a step of {batch:,} examples, {duration(found.total)}"
+    heat = Heat(found.by_place(), found.total, of)
+    return Picture(layers(graph, depth, theme, heat=heat), "layers")
 
 
 def _loss(graph: Graph, name: str | None) -> Output:

@@ -197,6 +197,10 @@ class Dot:
         row = "&#160;&#160;&#160; ".join(marks)
         self._graph["label"] = Html(f"{self._title_markup()}<BR/>{row}<BR/>&#160;<BR/>")
 
+    def caption(self, label: Html) -> None:
+        """A title and legend of another form."""
+        self._graph["label"] = label
+
     def _title_markup(self) -> str:
         label = self._graph["label"]
         return label.text if isinstance(label, Html) else f"<B>{escape(str(label))}</B>"

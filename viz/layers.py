@@ -17,6 +17,7 @@ from .dot import Cluster, Dot, Html, lines
 from .equations import Equations, equations
 from .fit import Draft, fitted
 from .formula import right_hand_side
+from .heat import INK, LINE, Heat, by_box, fill, legend, words
 from .names import names
 from .operations import end_name
 from .style import SLIDE
@@ -28,13 +29,18 @@ CROWDED = 40  # boxes; beyond, blocks are drawn closed unless a depth is asked f
 
 
 def layers(
-    graph: Graph, depth: int | None = None, theme: str = "light", *, fit: bool = True
+    graph: Graph,
+    depth: int | None = None,
+    theme: str = "light",
+    *,
+    fit: bool = True,
+    heat: Heat | None = None,
 ) -> str:
-    """DOT text of the layer view."""
+    """DOT text of the layer view; with `heat`, boxes are coloured by their share of the time."""
     found = equations(graph)
-    picture = _Picture(graph, found, boxes(found, depth), theme)
+    picture = _Picture(graph, found, boxes(found, depth), theme, heat)
     if depth is None and (len(picture.shown) > CROWDED or not picture.fits):
-        closed = _Picture(graph, found, boxes(found, 1), theme)
+        closed = _Picture(graph, found, boxes(found, 1), theme, heat)
         if len(closed.shown) < len(picture.shown):
             picture = closed
     if not fit:
@@ -57,6 +63,7 @@ class _Picture:
     equations: Equations
     found: list[Box]
     theme: str
+    heat: Heat | None = None
     ids: dict[Value, str] = field(default_factory=dict)  # anchor: node that gives it
     main: list[str] = field(default_factory=list)
 
@@ -65,6 +72,7 @@ class _Picture:
         self.dropped = {id(b) for f in self.folded for b in f.dropped}
         self.shown = [b for b in self.found if id(b) not in self.dropped]
         self.look = theme_of(self.theme)
+        self.seconds = by_box(self.heat, self.found, self.folded) if self.heat else {}
         self.names = names(self.equations, batch=False)
         self.path = self._longest_path()
         self._plan()
@@ -84,7 +92,10 @@ class _Picture:
         self._results()
         if self.snake:
             self._rows()
-        self.dot.legend(self._legend())
+        if self.heat is None:
+            self.dot.legend(self._legend())
+        else:
+            self.dot.caption(legend(self.heat, self._title(), self.seconds))
         return self.dot.text(rows)
 
     def _plan(self) -> None:
@@ -204,8 +215,15 @@ class _Picture:
         rows: list[str | tuple[str, str]] = [heading, *more]
         if b.params:
             rows.append((counted(b.flops, "FLOP"), "faint"))
-        label = lines(*rows, faint=self.look.faint)
-        node = self.dot.node(label, self._meaning(b), tooltip=b.path or b.block or "equation")
+        look: dict[str, str] = {}
+        if self.heat is not None:
+            spent = self.seconds.get(id(b))
+            share = (spent or 0.0) / (self.heat.whole or 1.0)
+            rows.append((words(spent, share), "bold" if share >= 0.1 else "small"))
+            look = {"fillcolor": fill(share), "color": LINE, "fontcolor": INK}
+        label = lines(*rows, faint=INK if look else self.look.faint)
+        tooltip = b.path or b.block or "equation"
+        node = self.dot.node(label, self._meaning(b), tooltip=tooltip, **look)
         for v in b.values:
             self.ids[v] = node
         return node

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..cuda import CudaLoaded
+from ..cuda_toolkit import simulated
 from .steps import Steps, StepTimes
 
 
@@ -44,12 +45,13 @@ class _Watched:
     def __init__(self, loaded: CudaLoaded) -> None:
         self._cuda = loaded._cuda
         self._events: list[tuple[Any, Any]] = []
+        self._real = not simulated()  # the simulator's events hold no times
         self._launches = len(loaded.plan.kernels)
         self.loaded = copy.copy(loaded)
         self.loaded._functions = [_Function(f, self._enclosed) for f in loaded._functions]
 
     def _enclosed(self, launch: Callable[[], None]) -> None:
-        start, end = self._cuda.event(), self._cuda.event()
+        start, end = (self._cuda.event(), self._cuda.event()) if self._real else (_Now(), _Now())
         start.record()
         launch()
         end.record()
@@ -60,13 +62,30 @@ class _Watched:
         events, self._events = self._events, []
         if events:
             events[-1][1].synchronize()
-        seconds = [self._between(a, b) for a, b in events]
+        seconds = [_seconds(a, b) for a, b in events]
         steps = range(0, len(events), self._launches)
-        whole = [self._between(events[k][0], events[k + self._launches - 1][1]) for k in steps]
+        whole = [_seconds(events[k][0], events[k + self._launches - 1][1]) for k in steps]
         return np.array(seconds).reshape(-1, self._launches), np.array(whole)
 
-    def _between(self, start: Any, end: Any) -> float:
-        return float(self._cuda.event_elapsed_time(start, end)) / 1000
+
+class _Now:
+    """An event of the host's clock."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def synchronize(self) -> None: ...
+
+    def elapsed_time(self, end: _Now) -> float:
+        """Milliseconds, as an event tells them."""
+        return 1000 * (end.at - self.at)
+
+
+def _seconds(start: Any, end: Any) -> float:
+    return float(start.elapsed_time(end)) / 1000
 
 
 class _Function:

@@ -11,7 +11,8 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from .kernels import addresses, flops_per_turn
 ROUNDS = 12  # the best counts: others use the machine too
 ROUND = 0.008  # seconds
 LEAST, MOST = 1 << 14, 1 << 27  # bytes of working set
-TYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+TYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 # arena, row, batch, thread, threads
 KERNEL = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3)
 
@@ -37,6 +38,11 @@ class Peaks:
     threads: int
     dtype: str
 
+    def best(self, other: Peaks) -> Peaks:
+        """The better of two measurements: before and after what they are compared with."""
+        flops, nbytes = max(self.flops, other.flops), max(self.nbytes, other.nbytes)
+        return replace(self, flops=flops, nbytes=nbytes)
+
 
 def measure_peaks(threads: int, dtype: str = "f32", working_set: int = MOST) -> Peaks:
     """The roofs of `threads` threads at once."""
@@ -45,7 +51,8 @@ def measure_peaks(threads: int, dtype: str = "f32", working_set: int = MOST) -> 
     crew = Crew(threads)
     size = min(max(working_set, LEAST), MOST)
     flops = _flops(found["fma"], crew, threads, dtype, flops_per_turn(dtype, registers))
-    return Peaks(flops, _bandwidth(found["triad"], crew, threads, dtype, size), size, threads, dtype)
+    nbytes = _bandwidth(found["triad"], crew, threads, dtype, size)
+    return Peaks(flops, nbytes, size, threads, dtype)
 
 
 def _flops(address: int, crew: Crew, threads: int, dtype: str, per_turn: int) -> float:

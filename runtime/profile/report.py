@@ -90,6 +90,11 @@ class Profile:
         return sum(t.step for t in self.times)
 
     @property
+    def examples(self) -> int:
+        """In a turn."""
+        return sum(t.batch for t in self.times)
+
+    @property
     def alone(self) -> float | None:
         """Seconds of a turn on one thread, where it was tried."""
         known = [t.alone if t.alone is not None else t.step for t in self.times]

@@ -33,7 +33,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Medians over the steps, in seconds. `kernels[i]` is launch i of the plan.
+    """Medians over the steps, in seconds (of `step` and `alone` the best run: runs are long, and
+    others use the machine too). `kernels[i]` is launch i of the plan.
 
     `waiting`: at barriers, for other threads. `calls`: walking the table. `between`: from the last
     kernel to the next step's first, which is bringing the examples and recording the losses.
@@ -141,39 +142,44 @@ def _on_cpu(loaded: CpuLoaded, steps: Steps, seconds: float) -> StepTimes:
         if stamped.threads > 1:
             alone.append(steps.run(max(1, count // 4), single))
     table = np.concatenate(parts)
-    kernels, waiting, calls, between = stamped.told_apart(np.median(table, axis=0))
+    kernels, waiting, calls, between = stamped.told_apart(table)
     return StepTimes(
         loaded.plan, "cpu", stamped.threads, steps.batch, len(table), kernels, waiting, calls,
-        between, float(np.median(plain)), float(np.median(alone)) if alone else None,
+        between, min(plain), min(alone, default=None),
     )  # fmt: skip
 
 
 class _Stamped:
-    """A loaded plan whose table has a time stamp between entries, made by thread 0.
+    """A loaded plan whose table has a time stamp between entries, made by every thread.
 
-    Thread 0 takes part in every kernel, so its times tile the step: from a stamp to the next there
-    is one kernel, one barrier, or nothing, which is what a stamp costs.
+    From a stamp to the thread's next there is one kernel, one barrier, or nothing, which is what a
+    stamp costs: a thread's intervals tile the step.
     """
 
     def __init__(self, loaded: CpuLoaded, steps: int) -> None:
         self.threads = loaded._threads
-        own = addresses("f32", host().registers)
-        table, self._kinds = _with_stamps(loaded._table(self.threads), own)
-        stamps = len(self._kinds)
-        self._ticks = np.ones((steps, stamps), np.int64)  # written, so that the pages are there
-        width = loaded._rows.shape[1]
-        rows = [
-            [self._ticks.ctypes.data + 8 * k, self._ticks.strides[0], 1] for k in range(stamps)
-        ]
-        numbers = iter(width + 3 * k for k in range(stamps))
-        table[table[:, 1] < 0, 1] = [next(numbers) for _ in range(stamps)]
-        more = np.array(rows, np.int64).reshape(1, -1).repeat(len(loaded._rows), axis=0)
+        self._own = addresses("f32", host().registers)
+        before = loaded._table(self.threads)
+        self._shared = before[:, 3] > 0
+        table, kinds = _with_stamps(before, self._own, self.threads)
+        self._kinds = np.array(kinds)
+        stamps, width = len(kinds), loaded._rows.shape[1]
+        self._ticks = np.ones((self.threads, steps, stamps), np.int64)  # the pages are there
+        table[table[:, 1] < 0, 1] = width + 3 * np.arange(stamps)
         self.loaded = copy.copy(loaded)  # the same memory, walked by another table
-        self.loaded._rows = np.ascontiguousarray(np.concatenate([loaded._rows, more], axis=1))
+        self.loaded._rows = np.concatenate([loaded._rows[: self.threads], self._rows()], axis=1)
         self.loaded._tables = {self.threads: table}
         self.loaded._sync = np.zeros(2 * ALIGN // 8 + len(table), np.int64)
-        self._own = own
         self._began = self._now()
+
+    def _rows(self) -> NDArray[np.int64]:
+        """What each thread's stamps are told: see `kernels.STAMP`."""
+        ticks = self._ticks
+        rows = np.ones((self.threads, ticks.shape[2], 3), np.int64)
+        rows[:, :, 0] = ticks.ctypes.data + 8 * np.arange(ticks.shape[2])
+        rows[:, :, 0] += ticks.strides[0] * np.arange(self.threads)[:, None]
+        rows[:, :, 1] = ticks.strides[1]
+        return rows.reshape(self.threads, -1)
 
     def _now(self) -> tuple[int, int]:
         """The clock of the stamps and the system's, at one moment."""
@@ -185,35 +191,45 @@ class _Stamped:
         return int(place[0]), (before + time.perf_counter_ns()) // 2
 
     def intervals(self) -> Floats:
-        """Ticks from each stamp of a step to the next, the last to the following step's first; the
-        last step has none that follows."""
-        flat = self._ticks.reshape(-1).astype(np.float64)
-        ends = np.append(flat[1:], np.nan)
-        return (ends - flat).reshape(self._ticks.shape)[:-1]
+        """[steps, threads, stamps]: ticks from a stamp to the thread's next, the last to the next
+        step's first; the last step has none that follows."""
+        flat = self._ticks.reshape(self.threads, -1)
+        last = np.zeros((self.threads, 1), np.int64)
+        found = np.concatenate([np.diff(flat, axis=1), last], axis=1)
+        return found.reshape(self._ticks.shape)[:, :-1].transpose(1, 0, 2).astype(np.float64)
 
     def told_apart(self, ticks: Floats) -> tuple[Floats, float, float, float]:
-        """Kernels, waiting, calls and what lies between steps, in seconds."""
+        """Kernels, waiting, calls and what lies between steps, in seconds.
+
+        A kernel that threads share takes the mean of what they spend in it, whoever did more of
+        it. Beside one that thread 0 does alone, the others wait: that is its time, not theirs.
+        """
         ticks_now, now = self._now()
         rate = (now - self._began[1]) * 1e-9 / max(1, ticks_now - self._began[0])
-        kinds = np.array(self._kinds)
-        times = ticks * rate
-        stamp = float(times[kinds == "stamp"][0])
-        call = max(0.0, float(times[kinds == "nothing"][0]) - stamp)
-        kernels = np.maximum(times[kinds == "kernel"] - stamp - call, 0.0)
-        waiting = float(np.maximum(times[kinds == "barrier"] - stamp, 0.0).sum())
-        between = max(0.0, float(times[kinds == "between"][0]) - stamp)
-        return kernels, waiting, call * len(kernels), between
+        times, kinds = ticks * rate, self._kinds
+        stamp = float(np.median(times[:, :, kinds == "stamp"]))
+        call = max(0.0, float(np.median(times[:, :, kinds == "nothing"])) - stamp)
+        spent = times[:, :, kinds == "kernel"]
+        each = np.where(self._shared, spent.mean(axis=1), spent[:, 0])
+        kernels = np.maximum(np.median(each, axis=0) - stamp - call, 0.0)
+        idle = times[:, :, kinds == "barrier"].sum(axis=2) - stamp * (kinds == "barrier").sum()
+        ends = times[:, :, kinds == "between"][:, :, 0]
+        late = ends.mean(axis=1) - ends.min(axis=1)  # who comes last to the step's end
+        beside = kernels[~self._shared].sum() * (1 - 1 / self.threads)
+        waiting = float(np.median(idle.mean(axis=1) + late)) - beside
+        between = max(0.0, float(np.median(ends.min(axis=1))) - stamp)
+        return kernels, max(0.0, waiting), call * len(kernels), between
 
 
 def _with_stamps(
-    program: NDArray[np.int64], own: Mapping[str, int]
+    program: NDArray[np.int64], own: Mapping[str, int], threads: int
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The table with stamps, whose rows are yet unknown (−1), and what follows each stamp."""
     entries: list[list[int]] = []
     kinds: list[str] = []
 
     def stamp(kind: str, barrier: int = 0) -> None:
-        entries.append([own["stamp"], -1, barrier, 0])
+        entries.append([own["stamp"], -1, barrier, threads])
         kinds.append(kind)
 
     for address, row, barrier, parts in program.tolist():
@@ -223,7 +239,7 @@ def _with_stamps(
         entries.append([address, row, 0, parts])
     stamp("stamp")
     stamp("nothing")
-    entries.append([own["nothing"], 0, 0, 0])
+    entries.append([own["nothing"], 0, 0, threads])
     stamp("between")
     return np.array(entries, np.int64), kinds
 

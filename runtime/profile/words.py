@@ -1,4 +1,4 @@
-"""Words of the kernels that a profile adds, beside those of `simd`: a clock, a table, an address."""
+"""What the kernels of a profile say beside the words of `simd`: a clock, a table, an address."""
 
 from __future__ import annotations
 
