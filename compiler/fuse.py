@@ -16,6 +16,7 @@ from functools import partial
 
 from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
+from .kernels.borders import Strip, border
 from .kernels.drafts import Draft, Fused, Home, Slots, span_of, used
 from .kernels.forms import EXPENSIVE, Fold, Given, Matmul, Operand, Pieces, Point
 from .kernels.groups import Group, Groups
@@ -342,8 +343,8 @@ class _Writer:
         v = form.value
         slot = slots.at(self._homes_of(v)[0])
         if not form.covered:
-            rest = at(0, v.shape)
-            rest.write(slot, v, (Literal(form.fill), ""), rest.natural)
+            for start, shape, steps in _uncovered(form):
+                at(0, shape).write(slot, v, (Literal(form.fill), ""), (start, steps))
         for k, (o, box) in enumerate(zip(form.operands, form.boxes, strict=True)):
             builder = at(k + 1 if form.adds else 1, box.shape)
             term = builder.read_or_compute(o.value, (o.offset, o.strides))
@@ -380,3 +381,14 @@ class _Writer:
         name = f"copy of {v.origin.name or home.name}"
         kernel = Loops(name, (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), v.type.batched)
         return Draft(kernel, (own, home))
+
+
+def _uncovered(form: Pieces) -> tuple[Strip, ...]:
+    """What is filled: the border of a single piece; everything where there are more of them."""
+    v = form.value
+    if len(form.boxes) == 1 and not form.adds:
+        (box,) = form.boxes
+        found = border(v.type.size, box.start, box.shape, box.steps)
+        if found is not None:
+            return found
+    return ((0, v.shape, contiguous(v.shape)),)
