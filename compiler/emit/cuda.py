@@ -27,7 +27,8 @@ class CudaLaunch:
 
 @dataclass(frozen=True)
 class CudaProgram:
-    """A plan for the device. `memory`: bytes of the arena, scratch of every worker included."""
+    """A plan for the device. `memory`: bytes of the arena, with the scratch of every worker and the
+    parts of sums behind it."""
 
     kernels: tuple[CudaKernel, ...]
     launches: tuple[CudaLaunch, ...]
@@ -35,8 +36,10 @@ class CudaProgram:
     memory: int
 
 
-def emit_kernel(kernel: AnyKernel, capacity: int, tuning: Tuning | None = None) -> CudaKernel:
-    """The text of one kernel."""
+def emit_kernel(
+    kernel: AnyKernel, capacity: int, tuning: Tuning | None = None
+) -> tuple[CudaKernel, ...]:
+    """The texts that one kernel of the plan needs, in the order in which they run."""
     tuning = tuning or Tuning()
     if isinstance(kernel, Loops):
         return emit_loops(kernel, capacity, tuning)
@@ -45,23 +48,28 @@ def emit_kernel(kernel: AnyKernel, capacity: int, tuning: Tuning | None = None) 
 
 def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:
     """All kernels of a plan, each different one once."""
-    numbers: dict[tuple[object, ...], int] = {}
+    numbers: dict[tuple[object, ...], range] = {}
     kernels: list[CudaKernel] = []
     launches: list[CudaLaunch] = []
     table: list[int] = []
-    scratch, memory = _scratch(plan), _aligned(plan.arena)
+    scratch, arena = _scratch(plan), _aligned(plan.arena)
+    memory = arena
     for kernel in plan.kernels:
         if kernel.key not in numbers:
-            numbers[kernel.key] = len(kernels)
-            kernels.append(emit_kernel(kernel, plan.capacity, tuning))
-        number = numbers[kernel.key]
-        launches.append(CudaLaunch(number, len(table), kernel.label))
+            texts = emit_kernel(kernel, plan.capacity, tuning)
+            numbers[kernel.key] = range(len(kernels), len(kernels) + len(texts))
+            kernels += texts
         buffers = [plan.buffers[i] for i in kernel.slots]
-        offsets, apart = _places(buffers, scratch, _aligned(plan.arena))
-        table += [*offsets, *apart]
-        if any(apart):
-            workers = kernels[number].launch.workers(plan.capacity)
-            memory = max(memory, _aligned(plan.arena) + workers * scratch)
+        for number in numbers[kernel.key]:
+            made = kernels[number]
+            launches.append(CudaLaunch(number, len(table), kernel.label))
+            offsets, apart = _places(buffers, scratch, arena)
+            if any(apart):
+                memory = max(memory, arena + made.launch.workers(plan.capacity) * scratch)
+            if made.parts.count > 1:  # kernels run one after another: they may share this memory
+                offsets, apart = [*offsets, arena], [*apart, made.parts.apart]
+                memory = max(memory, arena + _aligned(made.parts.memory))
+            table += [*offsets, *apart]
     return CudaProgram(tuple(kernels), tuple(launches), tuple(table), memory)
 
 

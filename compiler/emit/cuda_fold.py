@@ -1,50 +1,24 @@
 """Folds in the text of a CUDA kernel: accumulate in a register, join the lanes of a block as a
 tree.
 
-The threads of a block stand as `columns` results × `lanes` that share the terms of one result.
-Lane j takes terms j, j + lanes, …; then lanes are joined in halves, in shared memory. The order
-is that of the text alone, so a result does not depend on how many blocks run.
+The threads of a block stand as `columns` results × `lanes` that share the terms of one result
+(`cuda_teams` chooses how many). Lane j takes terms j, j + lanes, …; then lanes are joined in
+halves, in shared memory. The order is that of the text alone, so a result does not depend on how
+many blocks run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..plan import Fold
+from .cuda_teams import Team
 from .cuda_text import Indices, Place, Program
 from .cuda_writer import NUMPY, Text, convert, greater, literal, store
 
 _FIRST = {"sum": 0.0, "max": float("-inf"), "min": float("inf"), "argmax": float("-inf")}
 _I32 = {"sum": 0, "max": -(2**31), "min": 2**31 - 1, "argmax": -(2**31)}
 _NOWHERE = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """How threads share folds. `row_first`: neighbouring threads are lanes of one result (terms lie
-    side by side); else they are neighbouring results."""
-
-    lanes: int
-    columns: int
-    row_first: bool = True
-
-    @property
-    def lane(self) -> str:
-        if self.lanes == 1:
-            return "0"
-        return f"t % {self.lanes}" if self.row_first else f"t // {self.columns}"
-
-    @property
-    def column(self) -> str:
-        if self.columns == 1:
-            return "0"
-        return f"t // {self.lanes}" if self.row_first else f"t % {self.columns}"
-
-    @property
-    def apart(self) -> int:
-        """From a lane's thread to the next lane's."""
-        return 1 if self.row_first else self.columns
 
 
 def work_type(program: Program, fold: Fold) -> str:
@@ -89,19 +63,23 @@ class Accumulators:
     def take(self, out: Text, at: Indices, position: str) -> None:
         """One more term; `position` is its place among the terms."""
         for number, fold in enumerate(self.folds):
-            name, dtype = self.name(number), work_type(self.program, fold)
-            value = self.program.value(fold.value, dtype, at)
-            if fold.kind == "sum":
-                added = f"{name} + {value}"
-                out.line(f"{name} = np.int32({added})" if dtype == "i32" else f"{name} = {added}")
-                continue
-            out.line(f"{name}_v = {value}")
-            if fold.kind == "argmax":  # terms come in ascending order: the first greatest stays
-                with out.block(f"if {name}_v > {name} or {name}_at == {literal(_NOWHERE, 'i32')}"):
-                    out.line(f"{name} = {name}_v")
-                    out.line(f"{name}_at = np.int32({position})")
-            else:
-                out.line(f"{name} = {greater(f'{name}_v', name, fold.kind)}")
+            value = self.program.value(fold.value, work_type(self.program, fold), at)
+            self.take_value(out, number, value, position)
+
+    def take_value(self, out: Text, number: int, value: str, position: str = "0") -> None:
+        """One more term of one fold."""
+        fold, name = self.folds[number], self.name(number)
+        if fold.kind == "sum":
+            added, whole = f"{name} + {value}", work_type(self.program, fold) == "i32"
+            out.line(f"{name} = np.int32({added})" if whole else f"{name} = {added}")
+            return
+        out.line(f"{name}_v = {value}")
+        if fold.kind == "argmax":  # terms come in ascending order: the first greatest stays
+            with out.block(f"if {name}_v > {name} or {name}_at == {literal(_NOWHERE, 'i32')}"):
+                out.line(f"{name} = {name}_v")
+                out.line(f"{name}_at = np.int32({position})")
+        else:
+            out.line(f"{name} = {greater(f'{name}_v', name, fold.kind)}")
 
     def join(self, out: Text) -> None:
         """Join the lanes: lane 0 of every column then holds the result."""

@@ -45,14 +45,44 @@ class Tile:
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """Sizes of blocks. `threads` is a power of two, the most a block of loops has; `tile` None: by
-    shape. `blocks` is about how many keep the device busy."""
+    shape. `blocks` is how many the device runs at a time.
+
+    The order of sums follows from two numbers that are the same for every device: sums with few
+    results are cut into parts until about `spread` blocks have work, if a thread would have more
+    than `turns` terms otherwise.
+    """
 
     threads: int = 256
     tile: Tile | None = None
     blocks: int = 132
+    spread: int = 264
+    turns: int = 64
 
 
-SIMULATOR = Tuning(threads=4, tile=Tile(8, 8, 16, 4, 4), blocks=4)
+SIMULATOR = Tuning(threads=4, tile=Tile(8, 8, 16, 4, 4), blocks=4, spread=6, turns=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Sums that several blocks share: `count` parts of `length` terms. Each leaves `results`
+    numbers of `itemsize` bytes in memory behind the arena, where a second kernel adds them up."""
+
+    count: int = 1
+    length: int = 0
+    results: int = 0
+    itemsize: int = 4
+
+    @property
+    def apart(self) -> int:
+        """Bytes from part to part."""
+        return self.results * self.itemsize if self.count > 1 else 0
+
+    @property
+    def memory(self) -> int:
+        return self.count * self.apart
+
+
+WHOLE = Parts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +103,15 @@ class Launch:
 
 @dataclass(frozen=True)
 class CudaKernel:
-    """Text of one kernel. `name` is the function in `source`; `views` its first arguments."""
+    """Text of one kernel. `name` is the function in `source`; `views` its first arguments. With
+    `parts` of more than one, the last slot is the memory that parts of sums are kept in."""
 
     name: str
     source: str
     views: tuple[str, ...]
     slots: int
     launch: Launch
+    parts: Parts = WHOLE
     shared: bool = field(compare=False, default=False)  # uses shared memory (for people)
 
 
@@ -126,7 +158,9 @@ class Frame:
                 offset = f"({offset} + {worker} * int(table[at + {self.slots + slot}]))"
             out.line(f"{name} = {offset} >> {shift}" if shift else f"{name} = {offset}")
 
-    def finish(self, kind: str, doc: str, body: Text, launch: Launch) -> CudaKernel:
+    def finish(
+        self, kind: str, doc: str, body: Text, launch: Launch, parts: Parts = WHOLE
+    ) -> CudaKernel:
         """The whole module around a body. The name tells two texts apart (and nothing of the
         user)."""
         arguments = ", ".join((*self.views, "table", "at", "batch"))
@@ -137,7 +171,7 @@ class Frame:
             f'"""{doc}"""\n\nimport math\n\nimport numpy as np\nfrom numba import cuda\n\n\n'
             f"@cuda.jit(cache=True)\ndef {name}({arguments}):\n{text}\n"
         )
-        return CudaKernel(name, source, self.views, self.slots, launch, "shared" in text)
+        return CudaKernel(name, source, self.views, self.slots, launch, parts, "shared" in text)
 
 
 def accesses(stage: Stage) -> list[Access]:
@@ -183,16 +217,23 @@ def _walks(over: Sequence[Access], axis: int, inner: Group) -> bool:
     return all(stride_of(a, axis) == stride_of(a, inner.axis) * inner.size for a in over)
 
 
-def decode(out: Text, linear: str, groups: Sequence[Group]) -> dict[int, str]:
-    """Write the index of each group of a linear index; gives their names, by axis."""
+def decode(out: Text, linear: str, groups: Sequence[Group], most: int) -> dict[int, str]:
+    """Write the index of each group of a linear index that stays below `most`; gives their names,
+    by axis. Quotients are of unsigned 32-bit numbers where those suffice: by a constant, they
+    cost a multiplication, those of 64 bits ten."""
     if len(groups) == 1:
         return {groups[0].axis: linear}
     index: dict[int, str] = {}
-    below = 1
+    short, below = most < 2**31, 1
+    number = "np.uint32({})" if short else "{}"
+    if short and groups:
+        out.line(f"{linear}_u = np.uint32({linear})")
     for position, group in reversed(list(enumerate(groups))):
         name = f"{linear}_{'e' if group.axis == BATCH else group.axis}"
-        text = linear if below == 1 else f"{linear} // {below}"
-        out.line(f"{name} = {text} % {group.size}" if position else f"{name} = {text}")
+        text = f"{linear}_u" if short else linear
+        text += f" // {number.format(below)}" if below > 1 else ""
+        text += f" % {number.format(group.size)}" if position else ""
+        out.line(f"{name} = np.int64({text})" if short else f"{name} = {text}")
         index[group.axis] = name
         below *= group.size or 1
     return dict(reversed(index.items()))

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from chainrule.compiler.emit.cuda import emit, emit_kernel
-from chainrule.compiler.emit.cuda_kernel import CudaKernel, Launch, Tile, Tuning
-from chainrule.compiler.emit.cuda_product import TILES, choose_tile
+from chainrule.compiler.emit.cuda import emit
+from chainrule.compiler.emit.cuda import emit_kernel as emit_all
+from chainrule.compiler.emit.cuda_kernel import WHOLE, CudaKernel, Launch, Tile, Tuning
+from chainrule.compiler.emit.cuda_tiles import TILES, choose_tile
 from chainrule.compiler.emit.cuda_writer import literal
 from chainrule.compiler.plan import (
     Access,
@@ -67,6 +68,12 @@ def dense(columns: int = 10) -> Product:
     )  # fmt: skip
 
 
+def emit_kernel(kernel: Loops | Product, capacity: int) -> CudaKernel:
+    """The text of a kernel that needs only one."""
+    (text,) = emit_all(kernel, capacity)
+    return text
+
+
 def form(kernel: CudaKernel) -> str:
     return kernel.name.partition("_")[0]
 
@@ -106,7 +113,7 @@ def test_contiguous_axes_become_one_index() -> None:
     source = emit_kernel(loops(stage), 8).source
     assert "x0 = f32[p0 + i]" in source and "%" not in source
     asking = replace(stage, lets=(Let(Call("f32", Position(1)), "f32"),))
-    assert "i // 5 % 3" in emit_kernel(loops(asking), 8).source
+    assert "i_u // np.uint32(5) % np.uint32(3)" in emit_kernel(loops(asking), 8).source
 
 
 def test_shared_arrays_stand_on_lines_of_their_own() -> None:
@@ -139,10 +146,10 @@ def test_literals_carry_their_type(value: float, dtype: str, text: str) -> None:
 
 
 def test_the_tile_of_a_product_shrinks_until_the_device_is_full() -> None:
-    assert choose_tile(dense(columns=1024), 2048, Tuning()) == TILES[0]
-    assert choose_tile(dense(columns=128), 64, Tuning()) == TILES[-1]
+    assert choose_tile(dense(columns=1024), 2048, Tuning(), WHOLE) == TILES[0]
+    assert choose_tile(dense(columns=128), 64, Tuning(), WHOLE) == TILES[-1]
     own = Tile(8, 8, 8, 2, 2)
-    assert choose_tile(dense(), 64, Tuning(tile=own)) == own
+    assert choose_tile(dense(), 64, Tuning(tile=own), WHOLE) == own
 
 
 def test_blocks_cover_the_extents() -> None:

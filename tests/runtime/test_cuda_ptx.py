@@ -14,7 +14,7 @@ import pytest
 
 from chainrule.compiler.emit.cuda import emit
 from chainrule.compiler.emit.cuda_kernel import Tuning
-from chainrule.compiler.emit.cuda_product import TILES
+from chainrule.compiler.emit.cuda_tiles import TILES
 from chainrule.compiler.plan import (
     Access,
     Extent,
