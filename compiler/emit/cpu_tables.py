@@ -224,4 +224,3 @@ def _over(access: Access, axes: list[int]) -> Access:
     """The same place over some of the axes, at index 0 of the others."""
     steps = tuple(access.strides[a] if a < len(access.strides) else 0 for a in axes)
     return replace(access, strides=steps)
-

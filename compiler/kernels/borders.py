@@ -39,3 +39,23 @@ def border(
             strips.append((start + spans[k + 1], sizes, (*(t for _, t in axes[: k + 1]), 1)))
     assert sum(prod(sizes) for _, sizes, _ in strips) == size - prod(shape)
     return tuple(strips)
+
+
+@lru_cache(maxsize=1 << 8)
+def apart(starts: tuple[int, ...], shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
+    """Whether no element belongs to two of the boxes that begin at `starts`."""
+    axes = tuple((n, s) for n, s in zip(shape, steps, strict=True) if n != 1)
+    ordered = sorted(starts)
+    return not any(_reached(q - p, axes) for k, p in enumerate(ordered) for q in ordered[k + 1 :])
+
+
+def _reached(distance: int, axes: tuple[tuple[int, int], ...]) -> bool:
+    """Whether Σ steps·d is `distance` for some |d| < the sizes. Where the steps are in order, only
+    the two nearest multiples of each can lead there; where they are not, say yes."""
+    if not axes:
+        return distance == 0
+    (size, step), inside = axes[0], axes[1:]
+    if step <= sum((n - 1) * s for n, s in inside):
+        return True
+    near = distance // step
+    return any(abs(d) < size and _reached(distance - d * step, inside) for d in (near, near + 1))

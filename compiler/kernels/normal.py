@@ -13,10 +13,11 @@ from functools import lru_cache
 from math import prod
 
 from ..graph import Graph
-from ..op import Assemble
+from ..op import Assemble, Box
 from ..scalar import Call, Element, Literal, Position, Scalar
 from ..value import Value
 from .affine import Place, compose, contiguous, digits, repeated, still
+from .borders import apart
 from .forms import (
     COSTS,
     HOIST,
@@ -185,8 +186,16 @@ def _assemble(n: Normal, v: Value) -> Form:
     operands = tuple(
         _operand(n, v.args[b.operand], b.offset, still(b.strides, b.shape), b.shape) for b in boxes
     )
-    covered = not op.adds and sum(prod(b.shape) for b in boxes) == v.type.size
-    return Pieces(v, operands, boxes, covered, op.fill(v), op.adds)
+    adds = op.adds and not _apart(boxes)
+    covered = not adds and sum(prod(b.shape) for b in boxes) == v.type.size
+    return Pieces(v, operands, boxes, covered, op.fill(v), adds)
+
+
+def _apart(boxes: tuple[Box, ...]) -> bool:
+    """Whether boxes that may overlap do not: windows side by side."""
+    if len({(b.shape, b.steps) for b in boxes}) > 1:
+        return False
+    return apart(tuple(b.start for b in boxes), boxes[0].shape, boxes[0].steps)
 
 
 def _contraction(n: Normal, v: Value) -> Form:

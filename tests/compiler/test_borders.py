@@ -8,7 +8,7 @@ import pytest
 
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.kernels.affine import contiguous
-from chainrule.compiler.kernels.borders import border
+from chainrule.compiler.kernels.borders import apart, border
 from chainrule.compiler.op import apply
 from chainrule.compiler.plan import Loops
 from chainrule.compiler.types import Type
@@ -62,3 +62,26 @@ def test_a_padded_image_is_written_once(batched: bool) -> None:
     stages = [s for k in made.kernels if isinstance(k, Loops) for s in k.stages]
     sizes = [s.axes for s in stages if not s.reads]
     assert sizes == [(21,), (4, 6)]  # both ends at once, and what is between the rows
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "disjoint"),
+    [((6, 8, 3), 2, 2, True), ((7, 9, 3), 2, 2, True), ((7, 9, 3), 2, 3, True),
+     ((7, 9, 3), 3, 2, False), ((5, 5, 1), 3, 1, False), ((6, 6, 2), 3, 3, True)],
+)  # fmt: skip
+def test_windows_side_by_side_are_written_and_others_added(
+    shape: tuple[int, ...], kernel: int, stride: int, disjoint: bool
+) -> None:
+    rows, columns = ((n - kernel) // stride + 1 for n in shape[:2])
+    g = leaf("input", "g", Type((rows, columns, shape[2], kernel, kernel), "f64", True))
+    y = apply("overlap_add", g + 1.0, shape=shape, axes=(0, 1), stride=(stride, stride))
+    starts = tuple(b.start for b in y.op.boxes(y))
+    box = y.op.boxes(y)[0]
+    taken = [flat(s, box.shape, box.steps) for s in starts]
+    assert (len({i for t in taken for i in t}) == sum(map(len, taken))) is disjoint
+    assert apart(starts, box.shape, box.steps) is disjoint
+    graph = Graph("windows", (Output("output", "y", y),), {"g": Leaf(g, "input")})
+    made = assert_plan_is_right(graph)
+    (stages,) = [k.stages for k in made.kernels if isinstance(k, Loops)]
+    read = {a.slot for s in stages for a in s.reads}
+    assert disjoint is not any(w.access.slot in read for s in stages for w in s.writes)

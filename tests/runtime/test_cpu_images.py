@@ -96,8 +96,13 @@ def test_long_sums_keep_their_accuracy(pixels: int, channels: int) -> None:
     x = arena.add("x", (pixels, channels), "input", batched=True)
     s = arena.add("s", (channels,), "output", batched=True)
     total = arena.add("total", (), "output", batched=True)
-    by_channel = Stage((channels, pixels), (Access(0, "f32", (1, channels)),), (), (),
-                       (Fold(Access(1, "f32", (1,), 0, channels), Element(0), "sum", 1),))
+    by_channel = Stage(
+        (channels, pixels),
+        (Access(0, "f32", (1, channels)),),
+        (),
+        (),
+        (Fold(Access(1, "f32", (1,), 0, channels), Element(0), "sum", 1),),
+    )
     all_of_it = Stage((pixels * channels,), (Access(0, "f32", (1,)),), (), (),
                       (Fold(Access(2, "f32", (), 0, 1), Element(0), "sum", 1),))  # fmt: skip
     loaded = on_threads(arena.plan(loops((x, s, total), by_channel, all_of_it)), 1)
@@ -129,8 +134,14 @@ def normalisation(height: int, width: int, channels: int, dtype: str) -> Plan:
             Let(Call("max", Temp(5), Literal(0.0)), dtype))  # fmt: skip
     inside = Access(4, dtype, (wide * channels, channels, 1), (wide + 1) * channels, size)
     first = (wide + 1) * channels
-    ends = Stage((first,), (), (), tuple(
-        Write(Access(4, dtype, (1,), start, size), Literal(0.0)) for start in (0, size - first)))
+    ends = Stage(
+        (first,),
+        (),
+        (),
+        tuple(
+            Write(Access(4, dtype, (1,), start, size), Literal(0.0)) for start in (0, size - first)
+        ),
+    )
     gaps = Stage((height - 1, 2 * channels), (), (), (
         Write(Access(4, dtype, (wide * channels, 1), (2 * wide - 1) * channels, size),
               Literal(0.0)),))  # fmt: skip
