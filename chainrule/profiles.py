@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # where neither the file nor the command line names one
 BAR = 4  # characters
+WHAT = 6  # the column that is cut to the width of the table
 BARS = " ▏▎▍▌▋▊▉█"
 
 
@@ -95,14 +96,17 @@ def as_text(found: Profile, name: str, by: str, top: int) -> str:
     shown, rest = rows[:top], rows[top:]
     here = {r.span.source.name for r in shown if r.span is not None}
     places = [_place(r, len(here) > 1) for r in shown]
-    wide = max([4, *map(len, places)])
     cells = [["share", "", "time", "GFLOP/s", "GB/s", "peak", "what", "line"]]
     for row, place in zip(shown, places, strict=True):
-        cells.append([*_numbers(row), _cut(_what(row), WIDTH - 46 - wide), place])
+        cells.append([*_numbers(row), _what(row), place])
     if rest:
         share, seconds = sum(r.share for r in rest), sum(r.seconds for r in rest)
         cells.append([*_share(share), time(seconds), "", "", "", f"{len(rest)} more", ""])
-    lines = [*_head(found, name, here), "", table(cells, right={0, 2, 3, 4, 5, 7}), ""]
+    others = [max(len(c[k]) for c in cells) + 2 for k in range(len(cells[0])) if k != WHAT]
+    for c in cells:
+        c[WHAT] = _cut(c[WHAT], WIDTH - sum(others))
+    head = [_cut(line, WIDTH) for line in _head(found, name, here)]
+    lines = [*head, "", table(cells, right={0, 2, 3, 4, 5, 7}), ""]
     return "\n".join([*lines, *_foot(found)])
 
 
@@ -126,7 +130,7 @@ def _foot(found: Profile) -> list[str]:
     count = len(found.launches)
     lines = [f"all parts   {time(found.total)}, {count} kernel{'s' * (count != 1)}"]
     lines.append(
-        f"a step      {time(found.step)} without time stamps: {found.examples / found.step:,.0f} "
+        f"a step      {time(found.step)} without stamps: {found.examples / found.step:,.0f} "
         f"examples/s, {flops / found.step / 1e9:,.1f} GFLOP/s"
     )
     if found.alone is not None:
@@ -163,7 +167,7 @@ def _place(row: Row, with_file: bool) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if len(text) <= width else text[: width - 1].rstrip("… ") + "…"
 
 
 def time(seconds: float) -> str:

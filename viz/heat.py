@@ -17,6 +17,7 @@ from .style import SMALL
 
 INK = "#1A1A1A"
 LINE = "#8A6914"
+SMALL_SHARE = 0.0995  # printed with one decimal
 # (from this share on, fill)
 SCALE = (
     (0.0, "#FFFFE5"), (0.01, "#FFF7BC"), (0.03, "#FEE391"), (0.1, "#FEC44F"), (0.25, "#FE9929"),
@@ -62,17 +63,21 @@ def _lines(b: Box) -> set[int]:
 
 
 def fill(share: float) -> str:
-    """The colour of a share."""
-    return next(colour for least, colour in reversed(SCALE) if share >= least)
+    """The colour of a share, as it is printed."""
+    printed = round(share, 2 if share >= SMALL_SHARE else 3)
+    return next(colour for least, colour in reversed(SCALE) if printed >= least)
 
 
-def words(seconds: float | None, share: float) -> str:
+def words(seconds: float | None, share: float, copies: int = 1) -> str:
     """`43% · 1.2 ms`; a box without a kernel of its own is computed in another's."""
-    return "fused" if seconds is None else f"{percent(share)} · {duration(seconds)}"
+    if seconds is None:
+        return "fused"
+    together = f", all {copies}" if copies > 1 else ""
+    return f"{percent(share)} · {duration(seconds)}{together}"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
+    return f"{100 * share:.{0 if share >= SMALL_SHARE else 1}f}%"
 
 
 def duration(seconds: float) -> str:

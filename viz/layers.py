@@ -219,7 +219,8 @@ class _Picture:
         if self.heat is not None:
             spent = self.seconds.get(id(b))
             share = (spent or 0.0) / (self.heat.whole or 1.0)
-            rows.append((words(spent, share), "bold" if share >= 0.1 else "small"))
+            copies = next((f.times for f in self.folded if b in f.boxes), 1)
+            rows.append((words(spent, share, copies), "bold" if share >= 0.1 else "small"))
             look = {"fillcolor": fill(share), "color": LINE, "fontcolor": INK}
         label = lines(*rows, faint=INK if look else self.look.faint)
         tooltip = b.path or b.block or "equation"

@@ -22,7 +22,8 @@ def on_cuda(loaded: CudaLoaded, steps: Steps, seconds: float) -> StepTimes:
     """Medians over runs. Where a GPU waits for the host's next launch, that is `calls`."""
     count = steps.a_run()
     watched = _Watched(loaded)
-    plain, found, whole = [], [], []
+    plain: list[float] = []
+    found, whole = [], []
     began = time.perf_counter()
     while not plain or time.perf_counter() - began < seconds:
         plain.append(steps.run(count))

@@ -35,6 +35,7 @@ class Timed:
     layer: str  # path of the instance, "" for equations of the net's own
     role: str  # forward, backward, update
     span: Span | None  # the user's line, not the library's
+    applied: Span | None  # where the outermost block around it is applied
     seconds: float
     flops: int
     nbytes: int
@@ -108,7 +109,8 @@ class Profile:
             chosen = key(number, t)
             row = found.get(chosen)
             if row is None:
-                row = found[chosen] = Row(_words(by, t), t.layer, (), t.span)
+                span = t.applied or t.span if by == "layer" else t.span
+                row = found[chosen] = Row(_words(by, t), t.layer, (), span)
             _add(row, t, self.peaks)
         kernels = list(found.values())
         rows = [*kernels, *self._overhead()]
@@ -157,6 +159,7 @@ def _timed(
         words = words.removeprefix(f"{shown}: ")
     return Timed(
         kernel, words, origin.instance, origin.role, written_at(origin, places),
+        places.get(_top(origin.instance)),
         float(times.kernels[number]), cost.flops, cost.nbytes,
     )  # fmt: skip
 
