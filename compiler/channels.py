@@ -37,7 +37,7 @@ _SPATIAL, _TAPS = "hwz", "klm"  # letters of an einsum
 
 def channels_last(graph: Graph) -> Graph:
     """Lower the convolutions of a graph, and lay out what meets them."""
-    if not any(v.op.family == "convolution" or v.attrs.get("order") for v in graph.nodes):
+    if not any(v.op.family == "convolution" or _is_ordered_draw(v) for v in graph.nodes):
         return graph
     return _Walk(graph).result()
 
@@ -93,7 +93,7 @@ class _Walk:
             return self._leaf(v)
         handler = self._handlers.get(v.op.name)
         concerned = v.op.family == "convolution" or any(self.order[a] for a in v.args)
-        if v.attrs.get("order"):
+        if _is_ordered_draw(v):
             return self._draw(v)
         if not concerned:
             return v.on(tuple(self.new[a] for a in v.args)), ()
@@ -133,7 +133,7 @@ class _Walk:
         if o.kind != "update" or o.target is None:
             return replace(o, value=self.plain(o.value))
         target = self.new.get(o.target) or self._leaf(o.target)[0]
-        order = target.attrs.get("order", ())
+        order = self._leaf_orders.get(str(target.attrs["name"]), ())
         return replace(o, value=self.turned(o.value, order), target=target)
 
     def _leaf_of(self, f: Leaf) -> Leaf:
@@ -337,6 +337,10 @@ def _orders_of_leaves(graph: Graph) -> dict[str, Order]:
             near += w.args if _follows(w) else []
             stack += [n for n in near if n.shape == w.shape and n.type.batched <= w.type.batched]
     return found
+
+
+def _is_ordered_draw(v: Value) -> bool:
+    return v.op.family != "leaf" and bool(v.attrs.get("order"))
 
 
 def _follows(v: Value) -> bool:

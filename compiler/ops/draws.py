@@ -53,6 +53,7 @@ class Draw(Elementwise, abstract=True):
         return Type(attrs["shape"], attrs["dtype"], attrs["batched"])
 
     def expression(self, y: Value, *x: Scalar) -> Scalar:
+        assert not y.attrs["order"], "lowering puts draws into the order in which they count"
         return Call(self.name, y.attrs["stream"], Position(-1))
 
     def compute(self, y: Value, args: tuple[Array, ...], run: Run) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
+from chainrule.compiler.channels import channels_last
 from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan
@@ -233,7 +234,7 @@ def assert_plan_is_right(
     graph: Graph, batch: int = 3, capacity: int = 4, tolerance: float = 1e-9
 ) -> Plan:
     """Planned, checked and run by the oracle, a graph gives what the plain interpreter gives."""
-    made = plan(graph, capacity)
+    made = plan(channels_last(graph), capacity)
     check_plan(made)
     given = numbers(graph, batch)
     oracle = run_plan(made, given, batch=batch, seed=5, step=2)
