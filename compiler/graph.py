@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from ..dsl.source import Span
 from .op import operation
 from .types import Type
 from .value import Origin, Value
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 # What an output is for. An "update" assigns its value to `target` after the step.
 OUTPUT_KINDS = ("output", "loss", "metric", "gradient", "update")
@@ -92,6 +93,8 @@ class Graph:
     @cached_property
     def networkx(self) -> nx.MultiDiGraph:
         """The same graph for algorithms: node = Value, edge key = operand slot."""
+        import networkx as nx  # 0.1 s that training does without
+
         g = nx.MultiDiGraph(name=self.name)
         for v in self.nodes:
             g.add_node(v, op=v.op.name, type=v.type, attrs=dict(v.attrs), origin=v.origin)
