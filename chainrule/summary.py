@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import Graph
-from .compiler.pipeline import compile_plan, forward, steps
+from .compiler.pipeline import compile_plan, forward, optimise, prepared, steps
 from .compiler.value import Value
 from .console import table
 
@@ -155,7 +155,7 @@ def _within(param: Value, path: str) -> bool:
 
 def _memory(model: Model, graph: Graph, batch: int) -> tuple[dict[str, int], int]:
     """Arenas as planned, and how many different kernels a training step has."""
-    found = {"predict": compile_plan(model.evaluation, batch).arena}
+    found = {"predict": compile_plan(prepared(optimise(model.evaluation)).graph, batch).arena}
     if model.declaration is None or not graph.of_kind("loss"):
         return found, 0
     kernels: set[object] = set()

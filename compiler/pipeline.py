@@ -16,6 +16,7 @@ from .plan import Plan
 from .recompute import recompute
 from .schedule import plan as schedule
 from .step import means, minimized, training_step, with_gradients
+from .use import Prepared, prepared
 
 
 @without_collector()
@@ -65,6 +66,7 @@ __all__ = [
     "Graph",
     "Module",
     "Plan",
+    "Prepared",
     "compile_plan",
     "evaluation",
     "forward",
@@ -73,6 +75,7 @@ __all__ = [
     "lower",
     "optimise",
     "parse_module",
+    "prepared",
     "stabilise",
     "steps",
 ]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import isqrt
 
 from .graph import Graph, topological
@@ -93,17 +93,16 @@ class _Forward:
             if v.type.batched and bisect_left(cuts, p) < bisect_left(cuts, self.until[v])
         )  # fmt: skip
         ends = [0, *(self.held[c] for c in cuts), self.held[-1]]
-        largest = max(b - a for a, b in zip(ends, ends[1:], strict=False))
+        largest = max(b - a for a, b in pairwise(ends))
         return kept + largest, len(cuts)
 
 
 def _roots(graph: Graph) -> Iterator[Value]:
     """What the forward pass gives: losses, metrics, outputs, new running statistics."""
     for o in graph.outputs:
-        own = o.target is not None and o.target.op.name == "state"
-        if o.kind in ("loss", "metric", "output"):
-            yield o.value
-        elif o.kind == "update" and own and o.target and o.target.origin.role == "forward":
+        x = o.target
+        running = x is not None and x.op.name == "state" and x.origin.role == "forward"
+        if running or o.kind in ("loss", "metric", "output"):
             yield o.value
 
 

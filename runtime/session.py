@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.graph import Graph, Leaf
-from ..compiler.pipeline import compile_plan
+from ..compiler.pipeline import compile_plan, optimise, prepared
 from ..dsl.diagnostics import Failure, did_you_mean, fail
 from .checkpoint import load_weights
 from .data import Request, available_memory
 from .data.memory import readable
 from .device import Device, Feed, Loaded
 from .feeding import Feeder
-from .plain import evaluate
+from .plain import evaluate, run_graph
 from .plain_device import PlainDevice
 
 Array = NDArray[Any]
@@ -31,10 +32,13 @@ EVALUATION_BATCH = 512
 
 
 class Program:
-    """A graph in a device's memory. `graph` is the one it was compiled from."""
+    """A graph in a device's memory. `graph` is the one it was compiled from, `before` what computes
+    some of the compiled program's parameters from the graph's own."""
 
-    def __init__(self, graph: Graph, loaded: Loaded) -> None:
-        self.graph, self.loaded = graph, loaded
+    def __init__(self, graph: Graph, loaded: Loaded, before: Graph | None = None) -> None:
+        self.graph, self.loaded, self.before = graph, loaded, before
+        self._given: list[Array] = []  # what `_made` was computed from
+        self._made: dict[str, Array] = {}
         kinds: dict[str, list[str]] = {}
         for buffer in loaded.plan.buffers:
             kinds.setdefault(buffer.kind, []).append(buffer.name)
@@ -48,8 +52,19 @@ class Program:
 
     def push(self, values: Mapping[str, Array], names: Iterable[str] | None = None) -> None:
         """Write parameters and states."""
+        if self.before is not None:
+            values = {**values, **self._computed(self.before, values)}
         for name in self.carried if names is None else names:
             self.loaded.write(name, values[name])
+
+    def _computed(self, before: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Parameters that are computed from the net's own, once for each set of those."""
+        given = [values[v.attrs["name"]] for v in before.nodes if "name" in v.attrs]
+        same = len(given) == len(self._given) and all(map(is_, given, self._given))
+        if not same:
+            found = run_graph(before, values)
+            self._given, self._made = given, {name: array for (_, name), array in found.items()}
+        return self._made
 
     def pull(self, names: Iterable[str] | None = None) -> dict[str, Array]:
         """Read parameters and states, by default those that the program changes."""
@@ -75,7 +90,8 @@ def compile_graph(graph: Graph, capacity: int, device: Device) -> Program:
     """Optimise, plan, compile and allocate. Raises Failure where memory is too small."""
     if isinstance(device, PlainDevice):
         return Program(graph, device.load_graph(graph, capacity))
-    return Program(graph, device.load(compile_plan(graph, capacity)))
+    ready = prepared(optimise(graph))
+    return Program(graph, device.load(compile_plan(ready.graph, capacity)), ready.before)
 
 
 def part_of(graph: Graph, *kinds: str) -> Graph:

@@ -134,7 +134,7 @@ def test_a_net_of_one_layer_has_nothing_to_compute_again():
 
 @pytest.mark.parametrize("wrong", ["0", "1", "2.5", "-3", "some", "", "2, 3"])
 def test_a_wrong_setting_is_told(wrong: str):
-    with pytest.raises(Failure, match="E266.*`auto` or a number of segments from 2"):
+    with pytest.raises(Failure, match=r"E266.*`auto` or a number of segments from 2"):
         text = step_text(wrong)
         module = parse_module(Source("deep.net", text))
         steps(module, module.trains[0])

@@ -18,7 +18,7 @@ from chainrule.compiler.types import Type
 from chainrule.compiler.value import Origin, Value, origin
 from chainrule.runtime.plain import evaluate
 
-ALL = rules("stabilise") + rules("simplify")
+ALL = rules("stabilise") + rules("simplify") + rules("use")
 BATCH = 4
 
 
