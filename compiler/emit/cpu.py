@@ -23,7 +23,7 @@ HEAD = '''"""{title}
 Written by chainrule. Slot i lies at byte row[i] of the arena.
 """
 from {simd} import *
-
+{words}
 
 @kernel
 def run({signature}):
@@ -121,14 +121,17 @@ def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source
     """The module of one kernel."""
     if isinstance(kernel, Loops):
         loops = loops_body(kernel)
+        words: list[str] = []
         lines, scratch, shared, divisible = loops.lines, 0, loops.shared, True
     else:
         product = product_body(kernel, capacity, target.registers)
         lines, scratch, shared, divisible = product.lines, product.scratch, True, product.divisible
+        words = product.words
     pointers = [
         f"p{slot} = at_{dtype}(arena, row, {slot})" for slot, dtype in slots(kernel).items()
     ]
-    head = HEAD.format(title=title(kernel), simd=simd, signature=SIGNATURE)
+    defined = "".join(f"\n{word}" for word in words)
+    head = HEAD.format(title=title(kernel), simd=simd, signature=SIGNATURE, words=defined)
     return Source(head + "\n".join(indent([*pointers, *lines])) + "\n", scratch, shared, divisible)
 
 

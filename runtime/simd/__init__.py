@@ -30,7 +30,7 @@ from .memory import (
     store,
     store_part,
 )  # fmt: skip
-from .product import multiply
+from .product import register_block
 from .vector import (
     absolute,
     argmax_lanes,
@@ -125,12 +125,12 @@ __all__ = [
     "maximum",
     "min_lanes",
     "minimum",
-    "multiply",
     "nan",
     "normal_f32",
     "normal_f64",
     "power",
     "reciprocal",
+    "register_block",
     "rsqrt",
     "scatter",
     "select",

@@ -1,14 +1,17 @@
-"""The heart of matrix products: a block of sums held in registers.
+"""The heart of products and convolutions: a block of sums held in registers.
 
-`multiply(R, V, lanes, …)` computes an R × V·lanes block of A·B: V vectors of a row of B are
-read in place, one element of A at a time is broadcast and multiplied into them. R·V
-accumulators live in registers, so each number loaded is used R or V times. `pack` copies a
-panel of B so that its rows become neighbours. Every sum runs over k in ascending order with one
-fma a step, whatever the block: the choice of R and V cannot change a result.
+`register_block(…)` makes a word for kernels that computes R × V·lanes sums of A·B: V vectors of
+a row of B are read in place, one element of A at a time is broadcast and multiplied into them.
+R·V accumulators live in registers through all loops over the depth, so each number loaded is
+used R or V times. All strides are literals: an address is one register and a constant. Every
+sum runs over the depth in ascending order with one fma a step, whatever the block: the choice
+of R and V cannot change a result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -16,117 +19,160 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .lanes import BYTES, I64, X, splat
-from .memory import NAME, STORED
+from .memory import POINTER, STORED
 from .vector import Vec
 
+Axes = tuple[tuple[int, int, int], ...]
+Pointers = tuple[Any, Any]
+Sums = list[list[X]]
+LONGEST = 64  # fma instructions in the body of the innermost loop, after unrolling
 
-@intrinsic(prefer_literal=True)
-def multiply(
-    typingctx: Any, height: Any, vectors: Any, lanes: Any,
-    a: Any, ai: Any, a_row: Any, a_column: Any, b: Any, bi: Any, b_row: Any, depth: Any,
-    c: Any, ci: Any, c_row: Any, start: Any,
-) -> Any:  # fmt: skip
-    """C = A·B, or C + A·B unless `start`, for `height` rows and `vectors`·`lanes` columns.
 
-    Pointers with the index of their first element; A has strides for rows and columns, B and C
-    for rows. The vectors are read and written whole.
+def register_block(dtype: str, lanes: int, vectors: int, rows: Axes, depth: Axes) -> Any:
+    """A word `block(a, ai, b, bi, c, ci, n, start)`: C = A·B, or C + A·B unless `start`.
+
+    a, b, c are pointers, ai, bi, ci the index of their first element. `rows` are nested axes
+    (count, step in A, step in C), `depth` are (count, step in A, step in B), outermost first;
+    a depth whose first count is 0 takes `n` (at least 1) instead. Vectors of C are
+    neighbours, and so are those of B; all are read and written whole.
     """
-    shape = (height, vectors, lanes)
-    if not all(isinstance(n, types.IntegerLiteral) for n in shape) or a not in NAME or c != a:
-        return None
-    rows, across, width = (n.literal_value for n in shape)
-    kind = Vec(NAME[a], width)
-    whole = types.int64
-    sig = types.void(height, vectors, lanes, a, whole, whole, whole, b, whole, whole, whole, c,
-                     whole, whole, types.boolean)  # fmt: skip
+    kind, pointer, whole = Vec(dtype, lanes), POINTER[dtype], types.int64
+    places = [
+        tuple(sum(i * axis[side] for i, axis in zip(index, rows, strict=True)) for side in (1, 2))
+        for index in product(*(range(axis[0]) for axis in rows))
+    ]
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        Block(builder, context.get_data_type(STORED[kind.dtype]), kind, rows, across).emit(args[3:])
-        return context.get_dummy_value()
+    def block(
+        typingctx: Any, a: Any, ai: Any, b: Any, bi: Any, c: Any, ci: Any, n: Any, start: Any
+    ) -> Any:
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            number = context.get_data_type(STORED[dtype])
+            _Block(builder, number, kind, vectors, places, depth).emit(*args)
+            return context.get_dummy_value()
 
-    return sig, lower
+        sig = types.void(pointer, whole, pointer, whole, pointer, whole, whole, types.boolean)
+        return sig, lower
+
+    return intrinsic(block)
 
 
-class Block:
+class _Block:
     """Emits one register block."""
 
-    def __init__(self, b: ir.IRBuilder, number: ir.Type, kind: Vec, rows: int, across: int) -> None:
-        self.b, self.number, self.kind, self.rows, self.across = b, number, kind, rows, across
+    def __init__(
+        self, b: ir.IRBuilder, number: ir.Type, kind: Vec, across: int,
+        rows: list[tuple[int, ...]], depth: Axes,
+    ) -> None:  # fmt: skip
+        self.b, self.number, self.kind, self.across = b, number, kind, across
+        self.rows, self.depth = rows, depth
         self.vector = ir.VectorType(number, kind.lanes)
 
-    def at(self, pointer: Any, *steps: Any) -> Any:
-        for step in steps:
-            pointer = self.b.gep(pointer, [step], source_etype=self.number)
-        return pointer
-
-    def places(self, pointer: Any, first: Any, row: Any) -> list[list[Any]]:
-        """Addresses of the block's vectors."""
-        b, lanes = self.b, self.kind.lanes
-        return [
-            [
-                b.bitcast(
-                    self.at(
-                        pointer, first, b.mul(ir.Constant(I64, i), row), ir.Constant(I64, j * lanes)
-                    ),
-                    self.vector.as_pointer(),
-                )
-                for j in range(self.across)
-            ]
-            for i in range(self.rows)
+    def emit(self, a: Any, ai: Any, b: Any, bi: Any, c: Any, ci: Any, n: Any, start: Any) -> None:
+        pointers = self.step(a, ai), self.step(b, bi)
+        origin = self.step(c, ci)
+        places = [
+            [self.vector_at(origin, place + j * self.kind.lanes) for j in range(self.across)]
+            for _, place in self.rows
         ]
+        sums = self.nest(self.depth, n, pointers, self.opening(places, start))
+        for line, targets in zip(sums, places, strict=True):
+            for total, place in zip(line, targets, strict=True):
+                self.b.store(total.v, place).align = BYTES[self.kind.dtype]
+
+    # ------------------------------------------------------------------------------------ memory
+
+    def step(self, pointer: Any, index: Any) -> Any:
+        return self.b.gep(pointer, [index], source_etype=self.number)
+
+    def at(self, pointer: Any, place: int) -> Any:
+        return self.step(pointer, ir.Constant(I64, place)) if place else pointer
+
+    def vector_at(self, pointer: Any, place: int) -> Any:
+        return self.b.bitcast(self.at(pointer, place), self.vector.as_pointer())
 
     def load(self, place: Any) -> X:
         value = self.b.load(place, typ=self.vector)
         value.align = BYTES[self.kind.dtype]
         return X(self.b, value)
 
-    def emit(self, args: Any) -> None:
-        a, ai, a_row, a_column, b_, bi, b_row, depth, c, ci, c_row, start = args
-        b = self.b
-        places = self.places(c, ci, c_row)
-        first = self.opening(places, start)
-        before, loop, after = b.block, b.append_basic_block("k"), b.append_basic_block("k.end")
-        zero = ir.Constant(I64, 0)
-        b.cbranch(b.icmp_signed(">", depth, zero), loop, after)
-        b.position_at_end(loop)
-        k = b.phi(I64)
-        sums = [[b.phi(self.vector) for _ in line] for line in first]
-        k.add_incoming(zero, before)
-        here = self.at(a, b.add(ai, b.mul(k, a_column)))
-        row = self.at(b_, b.add(bi, b.mul(k, b_row)))
-        across = [
-            self.load(b.bitcast(self.at(row, ir.Constant(I64, j * self.kind.lanes)),
-                                self.vector.as_pointer()))
-            for j in range(self.across)
-        ]  # fmt: skip
-        results = []
-        for i, line in enumerate(sums):
-            place = self.at(here, b.mul(ir.Constant(I64, i), a_row))
-            s = splat(b, b.load(place, typ=self.number), self.kind.lanes)
-            results.append([s.fma(x, X(b, old)) for x, old in zip(across, line, strict=True)])
-        step = b.add(k, ir.Constant(I64, 1))
-        k.add_incoming(step, loop)
-        b.cbranch(b.icmp_signed("<", step, depth), loop, after)
-        b.position_at_end(after)
-        for i, line in enumerate(sums):
-            for j, total in enumerate(line):
-                total.add_incoming(first[i][j].v, before)
-                total.add_incoming(results[i][j].v, loop)
-                final = b.phi(self.vector)
-                final.add_incoming(first[i][j].v, before)
-                final.add_incoming(results[i][j].v, loop)
-                sums[i][j] = final
-        for line, targets in zip(sums, places, strict=True):
-            for total, place in zip(line, targets, strict=True):
-                b.store(total, place).align = BYTES[self.kind.dtype]
+    # --------------------------------------------------------------------------------- the depth
 
-    def opening(self, places: list[list[Any]], start: Any) -> list[list[X]]:
+    def nest(self, depth: Axes, n: Any, pointers: Pointers, sums: Sums) -> Sums:
+        """All turns of the loops over `depth`."""
+        count, a_step, b_step = depth[0]
+        turns = ir.Constant(I64, count) if count else n
+        if len(depth) > 1:
+            return self.loop(
+                turns, (a_step, b_step), pointers, sums,
+                lambda at, so_far: self.nest(depth[1:], n, at, so_far),
+            )  # fmt: skip
+        times = self.unrolled(count)
+
+        def body(at: Pointers, so_far: Sums) -> Sums:
+            for u in range(times):
+                so_far = self.turn(at, u * a_step, u * b_step, so_far)
+            return so_far
+
+        turns = ir.Constant(I64, count // times) if count else n
+        return self.loop(turns, (times * a_step, times * b_step), pointers, sums, body)
+
+    def unrolled(self, count: int) -> int:
+        """How many turns of the innermost loop stand in a row: a divisor of their number."""
+        size = len(self.rows) * self.across
+        fitting = [u for u in range(1, 9) if count and count % u == 0 and u * size <= LONGEST]
+        return max(fitting, default=1)
+
+    def loop(
+        self, turns: Any, steps: tuple[int, int], pointers: Pointers, sums: Sums,
+        body: Callable[[Pointers, Sums], Sums],
+    ) -> Sums:  # fmt: skip
+        """`body` so many times (at least once), the pointers going on by `steps`."""
+        b = self.b
+        if isinstance(turns, ir.Constant) and turns.constant == 1:
+            return body(pointers, sums)
+        before, start = b.block, b.append_basic_block("depth")
+        b.branch(start)
+        b.position_at_end(start)
+        turn = b.phi(I64)
+        at = (b.phi(pointers[0].type), b.phi(pointers[1].type))
+        carried = [[X(b, b.phi(self.vector)) for _ in line] for line in sums]
+        turn.add_incoming(ir.Constant(I64, 0), before)
+        for phi, pointer in zip(at, pointers, strict=True):
+            phi.add_incoming(pointer, before)
+        results = body(at, carried)
+        last = b.block
+        following = b.add(turn, ir.Constant(I64, 1))
+        turn.add_incoming(following, last)
+        for phi, pointer, step in zip(at, at, steps, strict=True):
+            phi.add_incoming(self.at(pointer, step), last)
+        for phis, old, new in zip(carried, sums, results, strict=True):
+            for x, first, then in zip(phis, old, new, strict=True):
+                x.v.add_incoming(first.v, before)
+                x.v.add_incoming(then.v, last)
+        after = b.append_basic_block("depth.end")
+        b.cbranch(b.icmp_signed("<", following, turns), start, after)
+        b.position_at_end(after)
+        return results
+
+    def turn(self, pointers: Pointers, a_place: int, b_place: int, sums: Sums) -> Sums:
+        """One step of the depth: a row of B times a number of each row of A."""
+        lanes = self.kind.lanes
+        across = [
+            self.load(self.vector_at(pointers[1], b_place + j * lanes)) for j in range(self.across)
+        ]
+        results = []
+        for (place, _), line in zip(self.rows, sums, strict=True):
+            number = self.b.load(self.at(pointers[0], place + a_place), typ=self.number)
+            factor = splat(self.b, number, lanes)
+            results.append([factor.fma(x, old) for x, old in zip(across, line, strict=True)])
+        return results
+
+    def opening(self, places: list[list[Any]], start: Any) -> Sums:
         """Zeros, or the sums so far."""
         b = self.b
         blank = X(b, ir.Constant(self.vector, [0.0] * self.kind.lanes))
-        fresh = [[blank] * self.across for _ in places]
         if isinstance(start, ir.Constant) and start.constant:
-            return fresh
+            return [[blank] * self.across for _ in places]
         before, other, joined = b.block, b.append_basic_block("more"), b.append_basic_block("begin")
         b.cbranch(start, joined, other)
         b.position_at_end(other)

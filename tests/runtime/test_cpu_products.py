@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 from cuda_plans import Arena, affine_epilogue, plain_epilogue, product
 
 from chainrule.compiler.emit import cpu_product
 from chainrule.compiler.emit.cpu import Target, write
+from chainrule.compiler.emit.cpu_product_shape import Axis
 from chainrule.compiler.plan import Access, Extent, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal, Position
 from chainrule.runtime.cpu import CpuDevice
@@ -124,7 +127,9 @@ def test_a_transposed_result_is_computed_the_other_way_round() -> None:
     c = arena.add("c", (40, 21), "output")
     epilogue = plain_epilogue(Access(2, "f32", (1, 21)))
     sizes = (Extent(21), Extent(40), Extent(1, True))
-    plan = arena.plan(product((x, g, c), sizes, Matrix(0, (1,), (21,)), Matrix(1, (40,), (1,)), epilogue))
+    plan = arena.plan(
+        product((x, g, c), sizes, Matrix(0, (1,), (21,)), Matrix(1, (40,), (1,)), epilogue)
+    )
     xv, gv = floats("f32", 8, 21), floats("f32", 8, 40)
     np.testing.assert_allclose(run(plan, 8, 2, x=xv, g=gv), gv.T @ xv, rtol=1e-5, atol=1e-5)
 
@@ -159,24 +164,26 @@ def test_the_block_does_not_change_a_bit(kind: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_blocks_fit_the_registers_and_the_rows() -> None:
-    for rows, columns in ((1, 1), (10, 10), (128, 512), (784, 128), (7, 1000)):
+    for shape, columns in (((1,), 1), ((10,), 10), ((128,), 512), ((784,), 128), ((7,), 1000),
+                           ((4, 32, 28), 64), ((16, 4, 4), 512), ((3, 2, 2), 40)):  # fmt: skip
+        axes = tuple(Axis(n, False, (k,), 1, (1,)) for k, n in enumerate(shape))
         for registers in (4, 8, 32):
-            block = cpu_product.choose_block(rows, columns, 16, registers)
-            assert 1 <= block.rows <= max(rows, 1)
-            used = block.rows * block.vectors + block.vectors + 1
-            assert used <= registers or block.rows == 1
-    assert 128 % cpu_product.choose_block(128, 512, 16, 32, batched=True).rows == 0
+            block = cpu_product.choose_block(axes, columns, 128, 16, registers, 1)
+            assert 1 <= block.rows <= shape[block.axis]
+            rows = block.rows * prod(shape[block.axis + 1 :])
+            used = rows * block.vectors + block.vectors + 1
+            assert used <= registers or rows == 1
 
 
 def test_rows_that_share_places_in_the_caches_are_packed() -> None:
     """1,024 columns of 4 bytes: the text packs B, takes fewer rows, and the numbers stay right."""
-    arena = Arena(40)
+    arena = Arena(80)
     x = arena.add("x", (1024,), "input", batched=True)
     w = arena.add("w", (1024, 1024), "param")
     c = arena.add("c", (1024,), "output", batched=True)
     kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)), Matrix(0, (1024,), (1,)),
                      Matrix(1, (1024,), (1,)), plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
-    assert "panel" in write(kernel, 40, Target(), "simd").text
-    xv, wv = floats("f32", 40, 1024), floats("f32", 1024, 1024)
+    assert "store(own" in write(kernel, 80, Target(), "simd").text
+    xv, wv = floats("f32", 80, 1024), floats("f32", 1024, 1024)
     want = xv.astype(np.float64) @ wv
-    np.testing.assert_allclose(run(arena.plan(kernel), 40, 2, x=xv, w=wv), want, atol=2e-3)
+    np.testing.assert_allclose(run(arena.plan(kernel), 80, 2, x=xv, w=wv), want, atol=2e-3)
