@@ -317,11 +317,13 @@ def _require(n: Normal, form: Form) -> None:
     size, batched = prod(space), v.type.batched or (isinstance(form, Fold) and form.batch)
     total = 0
     stiff = isinstance(form, Point) and form.draws
-    for o in form.operands:
+    for k, o in enumerate(form.operands):
         w = o.value
         below = n.forms[w]
         if not isinstance(below, Point):
             continue
+        if isinstance(form, Pieces):
+            space = form.boxes[k].shape
         grows = size >= 2 * w.type.size or batched > w.type.batched
         if isinstance(form, Pieces):
             grows = batched > w.type.batched

@@ -85,3 +85,16 @@ def test_windows_side_by_side_are_written_and_others_added(
     (stages,) = [k.stages for k in made.kernels if isinstance(k, Loops)]
     read = {a.slot for s in stages for a in s.reads}
     assert disjoint is not any(w.access.slot in read for s in stages for w in s.writes)
+
+
+def test_what_goes_into_windows_is_computed_where_it_is_written() -> None:
+    """The gradient of max pooling: each place of the window chooses for itself, nothing between."""
+    x = leaf("input", "x", Type((6, 8, 3), "f64", True))
+    y, g = (leaf("input", name, Type((3, 4, 3), "f64", True)) for name in "yg")
+    y_, g_ = (apply("reshape", v, shape=(3, 4, 3, 1, 1)) for v in (y, g))
+    seen = apply("windows", x, kernel=2, stride=2, axes=(0, 1))
+    part = apply("where", apply("le", seen, y_), g_, 0.0)
+    result = apply("overlap_add", part, shape=(6, 8, 3), axes=(0, 1), stride=2)
+    leaves = {str(v.attrs["name"]): Leaf(v, "input") for v in (x, y, g)}
+    made = assert_plan_is_right(Graph("pool", (Output("output", "o", result),), leaves))
+    assert [b.name for b in made.buffers if b.kind in ("temp", "scratch")] == []
