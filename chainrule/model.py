@@ -217,7 +217,7 @@ class Model:
 
     def _use(self, dataset: Dataset) -> None:
         """Other data: sizes that they fix are looked up again where nothing is compiled yet."""
-        self._given = dataset
+        self._given = project.with_augment(dataset, self.module, self.declaration)
         self._statistics = None
         if "evaluation" not in self.__dict__:
             self.__dict__.pop("sizes", None)
@@ -233,6 +233,8 @@ class Model:
     def _feeder(self, data: Arrays | Dataset | None, part: str | None) -> Feeder:
         if data is not None and not isinstance(data, Dataset):
             data = dataset_from(self.net, data)
+        if data is not None:
+            data = project.with_augment(data, self.module, self.declaration)
         dataset = data or self.dataset
         if dataset is None:
             raise fail("E608", f"`{self.name}` has no data to be measured on",

@@ -123,13 +123,16 @@ def build_data(
     module: Module, value: ast.Expr, name: str, data_root: Path | None = None
 ) -> Dataset:
     """The data set that an expression means; other declarations can be its source."""
+    from .loading import Loading
     from .runtime.data import build_dataset
 
     known: dict[str, object] = plain_consts(module)
     known |= {d.name.id: d.value for d in module.data.values()}
-    return build_dataset(
-        value, base=module.folder, constants=known, override_root=data_root, name=name
-    )
+    with Loading() as loading:
+        return build_dataset(
+            value, base=module.folder, constants=known, override_root=data_root, name=name,
+            progress=loading.told,
+        )  # fmt: skip
 
 
 def dataset_of(module: Module, train: ast.Train, data_root: Path | None = None) -> Dataset:

@@ -13,7 +13,7 @@ import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from .arguments import Given
@@ -132,15 +132,15 @@ class Archive:
         return _without_full_folders(found)
 
     def _words(self, member: zipfile.ZipInfo, given: Given) -> Words:
-        name, shown = member.filename, f"{self.path.name}:{member.filename}"
-        words = PurePosixPath(name).parts
+        name = member.filename
+        words = tuple(filter(None, name.split("/")))
         if not words or name.startswith("/") or ".." in words or "\\" in name or ":" in words[0]:
-            message = f"`{shown}` would lie outside its archive"
+            message = f"`{self.path.name}:{name}` would lie outside its archive"
             raise given.fail("E426", message, "path", help=_TRUST)
         if stat.S_ISLNK(member.external_attr >> 16):
             raise _link(given, self.path, name)
         if member.flag_bits & 1:
-            message = f"`{shown}` is encrypted"
+            message = f"`{self.path.name}:{name}` is encrypted"
             raise given.fail("E426", message, "path", help="unpack it with its password first")
         if len(words) > DEPTH:
             message = f"folders of `{self.path}` lie more than {DEPTH} deep"
@@ -247,12 +247,12 @@ def _unwrapped(entries: Iterable[Entry]) -> list[tuple[Words, Entry]]:
 
 def _check_place(inside: Words, entry: Entry, tree: Tree, given: Given) -> None:
     """Images lie in the folder of their class, and nothing else does."""
-    shown = f"`{entry}` in `{tree.path}`"
-    if entry.is_folder:
-        if len(inside) <= 1:
-            raise given.fail("E423", f"the folder {shown} is empty", "path",
-                             help="put its images there, or remove the folder")  # fmt: skip
+    if entry.is_image and len(inside) == 2 and entry.size <= LARGEST:
         return
+    shown = f"`{entry}` in `{tree.path}`"
+    if entry.is_folder and len(inside) <= 1:
+        way_out = "put its images there, or remove the folder"
+        raise given.fail("E423", f"the folder {shown} is empty", "path", help=way_out)
     if entry.is_image and len(inside) == 1:
         raise given.fail("E423", f"{shown} lies in no folder of a class", "path", help=_LAYOUT)
     if len(inside) > 2:
@@ -261,7 +261,7 @@ def _check_place(inside: Words, entry: Entry, tree: Tree, given: Given) -> None:
     if len(inside) == 2 and not entry.is_image:
         message = f"{shown} is not a JPEG or PNG file"
         raise given.fail("E425", message, "path", help="remove it, or convert it to PNG")
-    if entry.size > LARGEST:
+    if entry.is_image:
         message = f"{shown} has {readable(entry.size)}, and {readable(LARGEST)} are the most"
         raise given.fail("E426", message, "path", help="make it smaller")
 

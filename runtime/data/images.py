@@ -13,7 +13,6 @@ import numpy as np
 
 from .arguments import Given, Parameter
 from .dataset import Column, Dataset, Field, Part, Raw
-from .decoding import Decoder, Lazy, Wanted
 from .image_files import ImageFiles, find_images
 from .memory import available_memory, readable
 from .places import candidates, first, missing
@@ -34,6 +33,8 @@ def images(given: Given) -> Dataset:
     A folder or a ZIP of one. Folders `train`, `test` and `valid` above those of the classes are
     the parts. `size = [224, 224]` scales and crops every picture; `channels = 1` makes them grey.
     """
+    from .decoding import Decoder, Lazy, Wanted  # Pillow is for those who use it
+
     wanted = Wanted(_channels(given), _size(given))
     written = given.text("path")
     tried = candidates(given.scope, written)
@@ -53,7 +54,7 @@ def _channels(given: Given) -> int:
     channels = given.integer("channels")
     if channels == 2:
         message = "`channels` is 3 for colour or 1 for grey, not 2"
-        raise given.fail("E409", message, "channels")
+        raise given.fail("E409", message, "channels", help="leave it out, or `channels = 1`")
     return channels
 
 

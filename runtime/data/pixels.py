@@ -198,7 +198,8 @@ def _define(element: str) -> Any:
             if holed:
                 cut(out, to, size, holes, 4 * i)
 
-    at, size = types.CPointer, types.int64
+    at: Any = types.CPointer
+    size = types.int64
     real = at(types.float32)
     signature = types.void(
         at(types.uint8) if element == "u8" else real, at(size), size, size, size, size,

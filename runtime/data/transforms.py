@@ -48,9 +48,9 @@ class Transform:
     span: Span | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{n} = {v:g}" if isinstance(v, int | float) else f"{n} = {v}"
-                          for n, v in self.values.items())  # fmt: skip
-        return f"{self.name}({shown})"
+        given = [(n, v) for n, v in self.values.items() if v is not None and (n, v) != ("pad", 0)]
+        shown = [f"{n} = {v}" if n in ("width", "pad") else f"{v}" for n, v in given]
+        return f"{self.name}({', '.join(shown)})"
 
     @property
     def exact(self) -> bool:

@@ -74,7 +74,8 @@ def _transform(expr: ast.Expr, consts: Mapping[str, object]) -> Transform:
         raise fail("E276", f"no transform is called `{name}`", span, help=way_out)
     values = TRANSFORMS[name].bind(span, arguments, consts)
     _check(name, values, span)
-    return Transform(name, values, span)
+    ordered = {taken.name: values[taken.name] for taken in TRANSFORMS[name].taken}
+    return Transform(name, ordered, span)
 
 
 def _check(name: str, values: Mapping[str, Any], span: Span) -> None:

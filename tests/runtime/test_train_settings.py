@@ -89,10 +89,38 @@ def test_several_mistakes_are_told_in_one_run() -> None:
         "stop_early(patience = 2, patience = 3)",
         'seed "a"',
         "seed 1 / 0",
+        "augment",
+        "augment 5",
+        "augment rotat(10)",
+        "augment rotate",
+        "augment rotate(-1)",
+        "augment rotate(1, 2)",
+        "augment scale(1.1, 0.9)",
+        "augment scale(0, 1)",
+        "augment flip(diagonal)",
+        "augment crop(2.5)",
+        "augment crop(8, padding = 1)",
+        "augment cutout(0)",
+        "augment shift(1e9)",
     ],
 )
 def test_a_wrong_argument_is_refused_at_its_place(line: str) -> None:
     assert code(line) == ["E276"]
+
+
+def test_transforms_are_read_in_order_with_their_defaults() -> None:
+    found = read("augment crop(24), flip, shift(2)").augment
+    assert found is not None
+    assert [t.name for t in found.transforms] == ["crop", "flip", "shift"]
+    assert found.transforms[0].values == {"height": 24, "width": None, "pad": 0}
+    assert found.transforms[1].values == {"axis": "horizontal"}
+    assert found.exact and not read("augment shift(2.5)").augment.exact  # type: ignore[union-attr]
+
+
+def test_a_transform_given_twice_is_refused_but_for_the_two_flips() -> None:
+    assert code("augment rotate(5), rotate(6)") == ["E277"]
+    assert code("augment flip(horizontal), flip") == ["E277"]
+    assert read("augment flip(horizontal), flip(vertical)").augment is not None
 
 
 def test_lines_that_disagree_are_refused_with_both_places() -> None:
@@ -104,7 +132,7 @@ def test_lines_that_disagree_are_refused_with_both_places() -> None:
 
 
 def test_what_is_not_available_yet_says_so() -> None:
-    assert code("augment rotate(10)") == ["E279"]
+    assert code('load "encoder.safetensors" into h') == ["E279"]
 
 
 def test_training_needs_an_end() -> None:
