@@ -25,6 +25,7 @@ COMMANDS = {
     "check": "Check .net files and say what they define.",
     "fmt": "Lay .net files out in the one standard way.",
     "summary": "Layers, shapes, parameters, work and memory.",
+    "data": "Describe the data of a file, and show examples.",
     "train": "Train a net as its `train` declaration says.",
     "eval": "Measure a trained net on a part of its data.",
     "predict": "Run a trained net on examples from a file.",
@@ -195,4 +196,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point `chainrule`."""
+    from .compiling import watch
+
+    watch()
     cli.main()
