@@ -7,12 +7,11 @@ metrics as means over the batch, and an update for every parameter and state it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ..dsl import syntax as s
 from ..dsl.diagnostics import Failure, Label, did_you_mean, fail
-from ..dsl.source import Span
 from .autodiff import gradient
 from .elaborate.expressions import describe, evaluate, operand
 from .elaborate.initial import initial_value
@@ -21,38 +20,10 @@ from .elaborate.limits import OutOfWork
 from .elaborate.module import Module, library_block, library_names
 from .elaborate.scope import Collected, Meaning, Poisoned, Scope, written_at
 from .graph import Graph, Leaf, Output, leaf
+from .minimize import Clip, Minimize, Rule, minimized
 from .op import apply, constant
 from .types import Type
 from .value import Origin, Value, origin
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Gradient clipping: every element to ±`value`, and the norm of all gradients to `norm`."""
-
-    norm: float | None = None
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Rule:
-    """An optimizer with its settings, for the parameters whose name matches `pattern`."""
-
-    optimizer: s.Expr  # Name or Call
-    pattern: str = "*"
-
-
-@dataclass(frozen=True)
-class Minimize:
-    """One step: which loss, over which parameters, by which rules (the last that matches)."""
-
-    rules: tuple[Rule, ...]
-    loss: str | None = None
-    over: tuple[str, ...] = ("*",)
-    clip: Clip | None = None
-    scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
-    span: Span | None = None
-    checkpointing: int | None = None  # see Graph.checkpointing
 
 
 def means(graph: Graph) -> Graph:
@@ -383,107 +354,6 @@ def resolve_optimizer(
             )
     library = function.id not in module.optimizers
     return declared, settings, library
-
-
-def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
-    """What a `train` declaration asks for: steps in the order written, each with its turns.
-
-    Raises Failure E264 where there is no optimizer, E266 for a wrong `clip` or `checkpointing`.
-    """
-    rules: list[Rule] = []
-    clip: Clip | None = None
-    checkpointing: int | None = None
-    scheduled = False
-    asked: list[s.Minimize] = []
-    for d in train.body:
-        if isinstance(d, s.Minimize):
-            asked.append(d)
-        elif d.keyword.id == "optimizer" and d.arguments:
-            pattern = d.target.span.text if d.target is not None else "*"
-            rules.append(Rule(d.arguments[0], pattern))
-        elif d.keyword.id == "clip":
-            clip = _clip(d)
-        elif d.keyword.id == "checkpointing":
-            checkpointing = _checkpointing(d)
-        elif d.keyword.id == "schedule":
-            scheduled = True
-    if not asked:
-        if not rules:
-            raise fail(
-                "E264",
-                f"`train {train.name.id}` names no optimizer",
-                train.name.span,
-                help="add a line `optimizer adam(lr = 1e-3)`",
-            )
-        place = train.name.span
-        one = Minimize(tuple(rules), None, ("*",), clip, scheduled, place, checkpointing)
-        return ((one, 1),)
-    steps = []
-    for m in asked:
-        own = (*rules, Rule(m.optimizer)) if m.optimizer is not None else tuple(rules)
-        over = tuple(e.span.text for e in m.over) or ("*",)
-        turns = _turns(m)
-        loss = m.loss.id if m.loss else None
-        place = m.loss.span if m.loss else m.span
-        one = Minimize(own, loss, over, clip, scheduled, place, checkpointing)
-        steps.append((one, turns))
-    return tuple(steps)
-
-
-def _turns(m: s.Minimize) -> int:
-    if m.turns is None:
-        return 1
-    value = m.turns.value if isinstance(m.turns, s.Number) else None
-    if not isinstance(value, int) or value < 1:
-        raise fail(
-            "E266",
-            "`repeat` takes a whole number from 1",
-            m.turns.span,
-            help="write `repeat 5 minimize …`",
-        )
-    return value
-
-
-def _checkpointing(d: s.Directive) -> int:
-    """`checkpointing auto` or a number of segments; also written as a call."""
-    values: tuple[s.Expr, ...] = d.arguments
-    if len(values) == 1 and isinstance(values[0], s.Call):
-        values = tuple(a.value for a in values[0].arguments)
-    if len(values) == 1:
-        (given,) = values
-        if isinstance(given, s.Name) and given.id == "auto":
-            return 0
-        if isinstance(given, s.Number) and isinstance(given.value, int) and given.value >= 2:
-            return given.value
-    raise fail(
-        "E266",
-        "`checkpointing` takes `auto` or a number of segments from 2",
-        values[0].span if values else d.span,
-        help="write `checkpointing auto`",
-    )
-
-
-def _clip(d: s.Directive) -> Clip:
-    """`clip 1.0` (norm), `clip(norm = 1.0)`, `clip(value = 0.5)`."""
-    given: dict[str, float] = {}
-    for e in d.arguments:
-        pairs: list[tuple[str, s.Expr, Span]] = (
-            [(a.name or "norm", a.value, a.span) for a in e.arguments]
-            if isinstance(e, s.Call)
-            else [("norm", e, e.span)]
-        )
-        for name, value, span in pairs:
-            if name not in ("norm", "value") or not isinstance(value, s.Number) or value.value <= 0:
-                raise fail(
-                    "E266",
-                    "`clip` takes `norm` or `value`, a number above 0",
-                    span,
-                    help="`clip 1.0` or `clip(value = 0.5)`",
-                )
-            given[name] = float(value.value)
-    if not given:
-        raise fail("E266", "`clip` needs a limit", d.span, help="`clip 1.0`")
-    return Clip(given.get("norm"), given.get("value"))
 
 
 __all__ = [
