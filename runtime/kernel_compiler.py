@@ -75,13 +75,18 @@ class _Words(typing.Context):  # type: ignore[misc]
         """None: the builtin functions are enough."""
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        key = (func, tuple(args), tuple(dict(kws).items()))
-        known = self._known.get(key)
+        keys = getattr(func, "_impl_keys", None)
+        if keys is None or kws:
+            return super().resolve_function_type(func, args, kws)
+        known = self._known.get((func, tuple(args)))
         if known is None:
-            known = super().resolve_function_type(func, args, kws)
-            if known is not None:
-                self._known[key] = known
-        return known
+            found = super().resolve_function_type(func, args, kws)
+            if found is not None:
+                self._known[func, tuple(args)] = (found, keys[found.args])
+            return found
+        # The type of a function is shared with Numba's usual target, which may have used it since.
+        keys[known[0].args] = known[1]
+        return known[0]
 
 
 class _Context(cpu.CPUContext):  # type: ignore[misc]

@@ -241,3 +241,16 @@ def test_ctrl_c_while_kernels_are_compiled_leaves_no_traceback_and_no_process(
     assert (process.returncode, errors) == (130, "interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_numba_may_compile_the_same_words_in_between(cache: Path) -> None:
+    from numba import cfunc
+
+    from chainrule.runtime.simd import SIGNATURE
+
+    assert result(kernel_cache.compile_all([text(1)])[0]) == 1.0
+    names: dict[str, object] = {}
+    exec(text(2).replace("@kernel\n", ""), names)
+    between = cfunc(SIGNATURE, error_model="numpy")(names["run"])
+    assert result(between.address) == 2.0
+    assert result(kernel_cache.compile_all([text(3)])[0]) == 3.0
