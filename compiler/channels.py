@@ -27,6 +27,7 @@ from .graph import Graph, Leaf, Output
 from .op import apply, constant
 from .ops.convolution import Geometry, Pair
 from .ops.views import contiguous
+from .padding import share_padding
 from .rewrite import is_elementwise
 from .types import Type
 from .value import Value, origin
@@ -39,7 +40,7 @@ def channels_last(graph: Graph) -> Graph:
     """Lower the convolutions of a graph, and lay out what meets them."""
     if not any(v.op.family == "convolution" or _is_ordered_draw(v) for v in graph.nodes):
         return graph
-    return _Walk(graph).result()
+    return share_padding(_Walk(graph).result())
 
 
 def last(rank: int) -> Order:

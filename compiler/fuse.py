@@ -30,6 +30,8 @@ from .value import Value
 
 _AGAIN = 6  # additions' worth of work that is computed again rather than stored
 _READS = 2  # … from at most so many values in memory
+_SMALL = 8  # a value with so many times fewer elements costs nothing to read
+_NESTED = 3  # how far ahead the choice between memory and again looks
 
 
 def make_kernels(graph: Graph) -> Fused:
@@ -137,36 +139,51 @@ class _Writer:
         self.stored.add(w)
         return True
 
-    def _cheap(self, v: Value) -> bool:
-        """Whether v is little work from one or two values of its own size that lie in memory."""
+    def _cheap(self, v: Value, nested: int = 0) -> bool:
+        """Whether v is little work from one or two values of its own size that lie in memory, or
+        will: what cannot be computed again cheaply itself is stored for this one too."""
         cost, reads = 0, set()
-        pending, seen = [v], {v}
+        pending, seen = [(v, True)], {v}
         while pending:
-            form = self.forms[pending.pop()]
+            w, counts = pending.pop()
+            form = self.forms[w]
             if not isinstance(form, Point) or form.draws:
                 return False
-            cost += form.cost
+            cost += self._work(form) if counts else 0
             if cost > _AGAIN:
                 return False
             for o in form.operands:
-                w = o.value
-                if w in seen:
+                u = o.value
+                if u in seen:
                     continue
-                seen.add(w)
-                below = self.forms[w]
-                alone = w.type.size == 1 and not w.type.batched
-                whole = o.same and w.type.batched == form.value.type.batched
-                if not alone and not whole:
+                seen.add(u)
+                below = self.forms[u]
+                if isinstance(below, Given) and below.name in self.normal.updated:
                     return False
-                if isinstance(below, Given):
-                    if below.name in self.normal.updated:
-                        return False
-                elif w not in self.stored:
-                    pending.append(w)
-                    continue
-                if not alone:
-                    reads.add(w)
+                small = _is_small(u, v)
+                if self._lies(u):
+                    reads |= set() if small else {u}
+                elif small:
+                    if u not in self.home:
+                        pending.append((u, False))
+                elif isinstance(below, Matmul) or not _one_for_one(o, form):
+                    return False
+                elif u in self.home and nested < _NESTED and not self._cheap(u, nested + 1):
+                    reads.add(u)
+                else:
+                    pending.append((u, True))
         return len(reads) <= _READS
+
+    def _lies(self, v: Value) -> bool:
+        """Whether a value is in memory whatever is decided here."""
+        return v in self.stored or isinstance(self.forms[v], Given | Fold | Pieces)
+
+    def _work(self, form: Point) -> int:
+        """Additions' worth of work; a division by a few numbers is done by their reciprocals."""
+        e = form.expression
+        if isinstance(e, Call) and e.function == "div" and len(form.operands) == 2:
+            return 1 if _is_small(form.operands[1].value, form.value) else form.cost
+        return form.cost
 
     # ------------------------------------------------------------ kernels
 
@@ -392,3 +409,12 @@ def _uncovered(form: Pieces) -> tuple[Strip, ...]:
         if found is not None:
             return found
     return ((0, v.shape, contiguous(v.shape)),)
+
+
+def _is_small(x: Value, beside: Value) -> bool:
+    """Few numbers for many: one for a channel or for a batch."""
+    return _SMALL * x.type.size <= beside.type.size or x.type.batched < beside.type.batched
+
+
+def _one_for_one(o: Operand, form: Point) -> bool:
+    return o.same and o.value.type.batched == form.value.type.batched
