@@ -158,9 +158,9 @@ class _Writer:
                     continue
                 seen.add(u)
                 below = self.forms[u]
-                if isinstance(below, Given) and below.name in self.normal.updated:
-                    return False
                 small = _is_small(u, v)
+                if isinstance(below, Given) and below.name in self.normal.updated and not small:
+                    return False  # its update would have to wait for one more reader
                 if self._lies(u):
                     reads |= set() if small else {u}
                 elif small:
