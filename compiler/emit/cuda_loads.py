@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from math import prod
 
 from ..plan import Access, Extent, Matrix, count
 from .cuda_kernel import Axis, Group, Tile, decode, merge
@@ -28,6 +29,7 @@ class Side:
     def __init__(self, name: str, base: str, matrix: Matrix, across: tuple[Extent, ...],
                  depth: tuple[Extent, ...], tile: Tile, capacity: int) -> None:  # fmt: skip
         self.name, self.base, self.matrix, self.tile = name, base, matrix, tile
+        self.depth = depth
         first = name == "a"
         self.side = tile.rows if first else tile.columns
         self.begin, self.bound = ("i0", "rows") if first else ("j0", "columns")
@@ -70,24 +72,31 @@ class Side:
         terms += [times(loop, self.matrix.loop)] if loop != "0" and self.matrix.loop else []
         out.line(f"from_{line} = {total(terms + _steps(index, self.strides[0]))}")
 
-    def fetch(self, out: Text, k: str, dtype: str) -> None:
-        """Into registers; zero beyond the depth."""
-        for s in range(self.loads):
-            out.line(f"{self.name}_{s} = {literal(0, dtype)}")
-        for term in dict.fromkeys(self.terms):
-            out.line(f"q_{term} = {k} + k_{term}")
-            with out.block(f"if q_{term} < stop"):
-                index = decode(out, f"q_{term}", self.groups[1], self.most[1])
-                out.line(f"to_{term} = {total(_steps(index, self.strides[1]))}")
-                for s in range(self.loads):
-                    if self.terms[s] == term:
-                        place = f"np.uint64(from_{self.lines[s]} + to_{term})"
-                        self._each(out, s, f"{self.name}_{s} = {load(place, dtype)}")
+    @property
+    def whole(self) -> bool:
+        """Whether the depth is whole slices."""
+        return prod(e.size for e in self.depth) % self.tile.depth == 0
 
-    def stow(self, out: Text, buffer: str) -> None:
-        """From registers into a buffer."""
-        for s in range(self.loads):
-            self._each(out, s, f"tile[{buffer} + into_{self.name}{s}] = {self.name}_{s}")
+    def fetch(self, out: Text, k: str, dtype: str) -> None:
+        """Into registers. Beyond the depth the last term stands in; no branch parts the loads."""
+        for term in dict.fromkeys(self.terms):
+            place = f"{k} + k_{term}"
+            out.line(f"q_{term} = {place if self.whole else f'min({place}, stop - 1)'}")
+            index = decode(out, f"q_{term}", self.groups[1], self.most[1])
+            out.line(f"to_{term} = {total(_steps(index, self.strides[1]))}")
+            for s in range(self.loads):
+                if self.terms[s] == term:
+                    place = f"np.uint64(from_{self.lines[s]} + to_{term})"
+                    self._each(out, s, f"{self.name}_{s} = {load(place, dtype)}")
+
+    def stow(self, out: Text, k: str, buffer: str, dtype: str) -> None:
+        """From registers into a buffer; zeros beyond the depth. What is fetched is first used here,
+        so that it may arrive while the slice before is multiplied."""
+        for s, term in enumerate(self.terms):
+            value = f"{self.name}_{s}"
+            if not self.whole:
+                value += f" if {k} + k_{term} < stop else {literal(0, dtype)}"
+            self._each(out, s, f"tile[{buffer} + into_{self.name}{s}] = {value}")
 
     def _each(self, out: Text, s: int, text: str) -> None:
         """A line for the threads that have a load number s."""

@@ -92,9 +92,7 @@ _Terms = Callable[[Accumulators, str, str], None]  # sums, row, lane
 class _Writer:
     """Writes one kernel, in one of the four ways."""
 
-    def __init__(
-        self, kernel: Loops, capacity: int, tuning: Tuning, parts: Parts = WHOLE
-    ) -> None:
+    def __init__(self, kernel: Loops, capacity: int, tuning: Tuning, parts: Parts = WHOLE) -> None:
         self.kernel, self.capacity, self.tuning, self.parts = kernel, capacity, tuning, parts
         slots, private = len(kernel.slots), private_slots(kernel)
         if parts.count > 1:  # parts of folds lie in a slot of their own, behind the others

@@ -71,7 +71,11 @@ else:
         write = Write(Access(2, "f32", (7, 1)), Temp(1))
         epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets, (write,))
         kernel = product(
-            (0, 1, 2), (Extent(3), Extent(7), BATCH), Matrix(1, (1,), (3,)), Matrix(0, (7,), (1,)), epilogue
+            (0, 1, 2),
+            (Extent(3), Extent(7), BATCH),
+            Matrix(1, (1,), (3,)),
+            Matrix(0, (7,), (1,)),
+            epilogue,
         )
         loaded = CudaDevice().load(arena.plan(kernel))
         x, delta = floats(5, 7), floats(5, 3)
@@ -112,7 +116,11 @@ else:
         write = Write(Access(2, "f32", (5, 1)), Temp(2))
         epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets, (write,))
         kernel = product(
-            (0, 1, 2), (BATCH, Extent(5), Extent(3)), Matrix(0, (3,), (1,)), Matrix(1, (1,), (3,)), epilogue
+            (0, 1, 2),
+            (BATCH, Extent(5), Extent(3)),
+            Matrix(0, (3,), (1,)),
+            Matrix(1, (1,), (3,)),
+            epilogue,
         )
         loaded = CudaDevice().load(arena.plan(kernel))
         x, w = floats(4, 3), floats(5, 3)
