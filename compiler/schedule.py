@@ -167,6 +167,31 @@ def updates_in_place(draft: Draft, home: Home) -> bool:
     return True
 
 
+def overwrites(draft: Draft, old: Home, new: Home) -> bool:
+    """Whether a kernel may write one value over another that it reads: in one stage, each element
+    from the same element, and nowhere else."""
+    kernel = draft.kernel
+    out, inward = draft.homes.index(new), draft.homes.index(old)
+    if isinstance(kernel, Product):
+        if inward in (kernel.a.slot, kernel.b.slot):
+            return False
+        stages: tuple[Stage, ...] = (kernel.epilogue,)
+    else:
+        stages = kernel.stages
+    reads = [(k, _element(a)) for k, s in enumerate(stages) for a in s.reads if a.slot == inward]
+    writes = [
+        (k, _element(w.access)) for k, s in enumerate(stages) for w in s.writes
+        if w.access.slot == out
+    ]  # fmt: skip
+    folded = any(f.access.slot == out for s in stages for f in s.folds)
+    return not folded and len(writes) == 1 and set(reads) == set(writes)
+
+
+def _bytes(home: Home) -> tuple[object, ...]:
+    t = home.value.type
+    return t.size, t.dtype, t.batched
+
+
 def _element(a: Access) -> tuple[object, ...]:
     return a.offset, a.strides, a.example
 
@@ -243,7 +268,13 @@ class _Arena:
                 if self._is_temporary(home):
                     born[home] = min(born.get(home, now), now)
                     dies[home] = max(dies.get(home, now), now)
-        homes = list(born)
+        heirs = self._heirs(born, dies)
+        first: dict[Home, Home] = {}  # whose place a result takes in the end
+        for home in born:
+            old = heirs.get(home)
+            first[home] = home if old is None else first[old]
+            dies[first[home]] = max(dies[first[home]], dies[home])
+        homes = [home for home in born if first[home] is home]
         types = [h.value.type for h in homes]
         sizes = [Buffer("", "temp", t, 0).nbytes(self.capacity) for t in types]
         lives = [Life(max(n, 1), born[h], dies[h]) for n, h in zip(sizes, homes, strict=True)]
@@ -253,7 +284,34 @@ class _Arena:
             self.index[home] = len(self.buffers)
             name = home.value.origin.name
             self.buffers.append(Buffer(name, "temp", type, start + offset))
+        self.index.update({home: self.index[old] for home, old in first.items()})
         self.end = start + size
+
+    def _heirs(self, born: dict[Home, int], dies: dict[Home, int]) -> dict[Home, Home]:
+        """Results that may be written over an operand: the last kernel that reads it, and no other
+        of its epoch, makes each of them from the same element."""
+        last: dict[Home, list[int]] = defaultdict(list)  # kernels of the epoch in which it dies
+        for i in self.order.sequence:
+            for home in set(self.order.drafts[i].homes):
+                if home in dies and dies[home] == self.order.epoch[i]:
+                    last[home].append(i)
+        found: dict[Home, Home] = {}
+        taken: set[Home] = set()
+        for i in self.order.sequence:
+            d, now = self.order.drafts[i], self.order.epoch[i]
+            results = [d.homes[s] for s in d.kernel.writes]
+            dying = [
+                d.homes[s] for s in d.kernel.reads
+                if s not in d.kernel.writes and last.get(d.homes[s]) == [i]
+            ]  # fmt: skip
+            for new in results:
+                for old in dying if new in born and born[new] == now else ():
+                    alike = _bytes(old) == _bytes(new) and born[old] < now
+                    if old not in taken and alike and overwrites(d, old, new):
+                        found[new] = old
+                        taken.add(old)
+                        break
+        return found
 
     def _is_temporary(self, home: Home) -> bool:
         return home.kind == "temp" or (home.kind == "update" and home.name in self.order.moved)

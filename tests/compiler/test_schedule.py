@@ -249,3 +249,27 @@ def test_epochs_count_barriers():
     made = plan(training(CLASSIFIER), 4)
     epochs = epochs_of(made)
     assert epochs[0] == 0 and epochs[-1] == sum(made.barriers)
+
+
+# ---------------------------------------------------------------- results over operands
+
+
+def test_a_result_takes_the_place_of_an_operand_that_dies_with_it():
+    x = leaf("input", "x", Type((5,), "f64", True))
+    z = apply("einsum", x, param("w", 5, 7), spec="bi,iu->bu")
+    centred = apply("tanh", z - apply("sum", z, over="batch"))
+    y = apply("einsum", centred, param("v", 7, 3), spec="bi,iu->bu")
+    made = assert_plan_is_right(graph_of(Output("output", "y", y)))
+    wide = [b for b in made.buffers if b.kind == "temp" and b.type.shape == (7,) and b.type.batched]
+    assert len(wide) == 1
+
+
+def test_a_result_does_not_overwrite_what_is_read_elsewhere():
+    x = leaf("input", "x", Type((7, 7), "f64", True))
+    z = apply("einsum", x, param("w", 7, 7), spec="bti,iu->btu")
+    shift = apply("sum", z, over="batch")
+    turned = apply("tanh", apply("transpose", z) - shift)
+    y = apply("einsum", turned, param("v", 7, 3), spec="bti,iu->btu")
+    made = assert_plan_is_right(graph_of(Output("output", "y", y)))
+    wide = [b for b in made.buffers if b.kind == "temp" and b.type.shape == (7, 7)]
+    assert len([b for b in wide if b.type.batched]) == 2
