@@ -1,55 +1,167 @@
-"""The dense rows of docs/performance.md: a training step each (forward, backward, update), f32."""
+"""The rows of docs/performance.md: a training step each (forward, backward, update), f32.
+
+A row is a list of layers that every peer reads. Layers: ("dense", units), ("conv", channels,
+kernel, stride, padding, bias), ("max_pool", size), ("avg_pool", size), ("basic", channels,
+stride) for a residual block of ResNet-18 (He et al., 2016), and words without arguments: "relu",
+"tanh", "batchnorm", "global_avg_pool", "flat"; ("dropout", rate).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Layer = tuple[Any, ...]
+Shape = tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Row:
-    """A multi-layer perceptron and how it learns. `loss`: "softmax" (labels) or "squared"."""
+    """A net and how it learns. `shape`: of one example. `loss`: "softmax" (labels) or "squared".
+    `optimizer`: "sgd", "momentum" (0.9, as PyTorch's) or "adam"."""
 
     key: str
     title: str
-    sizes: tuple[int, ...]
+    shape: Shape
+    layers: tuple[Layer, ...]
     batch: int
-    activation: str
     loss: str
-    optimizer: str  # "sgd" or "adam"
+    optimizer: str
     lr: float
     examples: int
 
     @property
+    def classes(self) -> int:
+        """Or numbers to predict."""
+        return int(self.layers[-1][1])
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
     def flops(self) -> int:
-        """Products only, forward and backward; the first layer needs no gradient of its input."""
-        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
-        forward = sum(2 * a * b for a, b in pairs)
-        return self.batch * (3 * forward - 2 * pairs[0][0] * pairs[0][1])
+        """Products and convolutions, forward and backward; no gradient of the input is needed."""
+        counts = [2 * n for n in products(self.layers, self.shape) if n]
+        return self.batch * (3 * sum(counts) - counts[0])
 
     def data(self) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         rng = np.random.default_rng(1)
-        x = rng.random((self.examples, self.sizes[0]), np.float32)
+        x = rng.random((self.examples, *self.shape), np.float32)
         if self.loss == "softmax":
-            return x, rng.integers(0, self.sizes[-1], self.examples).astype(np.int32)
-        return x, rng.random((self.examples, self.sizes[-1]), np.float32)
+            return x, rng.integers(0, self.classes, self.examples).astype(np.int32)
+        return x, rng.random((self.examples, self.classes), np.float32)
 
     def weights(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Of a net of dense layers: the same numbers for every peer."""
         rng = np.random.default_rng(2)
-        pairs = zip(self.sizes, self.sizes[1:], strict=False)
+        sizes = [*self.shape, *(layer[1] for layer in self.layers if layer[0] == "dense")]
         return [
             ((rng.normal(size=(b, a)) / a**0.5).astype(np.float32), np.zeros(b, np.float32))
-            for a, b in pairs
+            for a, b in pairwise(sizes)
         ]
 
 
+def parts_of(layer: Layer, shape: Shape) -> tuple[list[Layer], list[Layer]]:
+    """A residual block as two chains whose results are added: the long way, and the short one."""
+    _, channels, stride = layer
+    first = ("conv", channels, 3, stride, 1, False)
+    second = ("conv", channels, 3, 1, 1, False)
+    long = [first, ("batchnorm",), ("relu",), second, ("batchnorm",)]
+    if stride == 1 and shape[0] == channels:
+        return long, []
+    return long, [("conv", channels, 1, stride, 0, False), ("batchnorm",)]
+
+
+def shape_after(layer: Layer, shape: Shape) -> Shape:
+    """The shape that a layer makes of another; images are channels, height, width."""
+    kind = layer[0]
+    if kind == "conv":
+        _, channels, kernel, stride, padding, _ = layer
+        return (channels, *((n + 2 * padding - kernel) // stride + 1 for n in shape[1:]))
+    if kind == "basic":
+        return (layer[1], *(-(-n // layer[2]) for n in shape[1:]))
+    if kind in ("max_pool", "avg_pool"):
+        return (shape[0], *(n // layer[1] for n in shape[1:]))
+    if kind == "dense":
+        return (layer[1],)
+    if kind == "global_avg_pool":
+        return shape[:1]
+    if kind == "flat":
+        return (int(np.prod(shape)),)
+    return shape
+
+
+def products(layers: tuple[Layer, ...] | list[Layer], shape: Shape) -> list[int]:
+    """Multiplications of one example, forward, of each layer in turn."""
+    counts = []
+    for layer in layers:
+        after = shape_after(layer, shape)
+        if layer[0] == "conv":
+            counts.append(int(np.prod(after)) * shape[0] * layer[2] ** 2)
+        elif layer[0] == "dense":
+            counts.append(shape[0] * layer[1])
+        elif layer[0] == "basic":
+            for chain in parts_of(layer, shape):
+                counts += products(chain, shape)
+        shape = after
+    return counts
+
+
+def mlp(sizes: tuple[int, ...], activation: str) -> tuple[Layer, ...]:
+    """Dense layers with an activation between them."""
+    layers: list[Layer] = [("dense", sizes[0])]
+    for units in sizes[1:]:
+        layers += [(activation,), ("dense", units)]
+    return tuple(layers)
+
+
+def conv(channels: int, kernel: int = 3, padding: int = 1, bias: bool = True) -> Layer:
+    return ("conv", channels, kernel, 1, padding, bias)
+
+
+def vgg(plan: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Convolutions of so many channels; 0 is a pooling (Simonyan & Zisserman, 2015)."""
+    layers: list[Layer] = []
+    for channels in plan:
+        layers += [conv(channels), ("relu",)] if channels else [("max_pool", 2)]
+    return (*layers, ("flat",), ("dense", 10))
+
+
+LENET = (
+    conv(6, 5, 2), ("tanh",), ("avg_pool", 2), conv(16, 5, 0), ("tanh",), ("avg_pool", 2),
+    ("flat",), ("dense", 120), ("tanh",), ("dense", 84), ("tanh",), ("dense", 10),
+)  # fmt: skip
+SMALL = (
+    conv(32), ("batchnorm",), ("relu",), ("max_pool", 2),
+    conv(64), ("batchnorm",), ("relu",), ("max_pool", 2),
+    ("flat",), ("dropout", 0.25), ("dense", 10),
+)  # fmt: skip
+RESNET18 = (
+    conv(64, bias=False), ("batchnorm",), ("relu",),
+    *(("basic", channels, stride) for channels in (64, 128, 256, 512)
+      for stride in ((1, 1) if channels == 64 else (2, 1))),
+    ("global_avg_pool",), ("dense", 10),
+)  # fmt: skip
+VGG11 = vgg((64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0))
+
 ROWS = {
-    "a": Row("a", "MLP 784-128-10, ReLU, batch 64, SGD", (784, 128, 10), 64, "relu", "softmax",
-             "sgd", 0.1, 8192),
-    "b": Row("b", "MLP 784-512-512-10, batch 128, Adam", (784, 512, 512, 10), 128, "relu",
+    "a": Row("a", "MLP 784-128-10, ReLU, batch 64, SGD", (784,), mlp((128, 10), "relu"), 64,
+             "softmax", "sgd", 0.1, 8192),
+    "b": Row("b", "MLP 784-512-512-10, batch 128, Adam", (784,), mlp((512, 512, 10), "relu"), 128,
              "softmax", "adam", 1e-3, 8192),
-    "k": Row("k", "MLP 2-8-1, batch 4, SGD: overhead", (2, 8, 1), 4, "tanh", "squared", "sgd", 0.1,
-             4096),
+    "c": Row("c", "LeNet-5, 28×28, batch 64, SGD + momentum", (1, 28, 28), LENET, 64, "softmax",
+             "momentum", 0.01, 1024),
+    "d": Row("d", "2 conv, BN, dropout, 3×32×32, batch 64, Adam", (3, 32, 32), SMALL, 64,
+             "softmax", "adam", 1e-3, 1024),
+    "e": Row("e", "ResNet-18 on 3×32×32, batch 32, SGD + momentum", (3, 32, 32), RESNET18, 32,
+             "softmax", "momentum", 0.01, 256),
+    "f": Row("f", "VGG-11 on 3×32×32, batch 32, SGD + momentum", (3, 32, 32), VGG11, 32,
+             "softmax", "momentum", 0.01, 256),
+    "k": Row("k", "MLP 2-8-1, batch 4, SGD: overhead", (2,), mlp((8, 1), "tanh"), 4, "squared",
+             "sgd", 0.1, 4096),
 }  # fmt: skip

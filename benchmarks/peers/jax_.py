@@ -1,4 +1,7 @@
-"""JAX: one jitted step with donated buffers; 64 steps in one scan where a step is mere overhead."""
+"""JAX: one jitted step with donated buffers; 64 steps in one scan where a step is mere overhead.
+
+Images are channels-last, as JAX's users write them; batch norm keeps its running statistics.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,100 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
-from ..rows import Row
+from ..rows import Layer, Row, Shape, parts_of, shape_after
+
+AXES = ("NHWC", "HWIO", "NHWC")
+
+
+def parameters(layers: list[Layer] | tuple[Layer, ...], shape: Shape, rng: Any) -> list[Any]:
+    """What each layer learns (and, of batch norm, its running statistics)."""
+    found: list[Any] = []
+    for layer in layers:
+        kind = layer[0]
+        if kind == "conv":
+            size = (layer[2], layer[2], shape[0], layer[1])
+            weight = rng.normal(size=size) / np.prod(size[:3]) ** 0.5
+            found.append([weight, np.zeros(layer[1])] if layer[5] else [weight])
+        elif kind == "dense":
+            weight = rng.normal(size=(layer[1], shape[0])) / shape[0] ** 0.5
+            found.append([weight, np.zeros(layer[1])])
+        elif kind == "batchnorm":
+            found.append([np.ones(shape[0]), np.zeros(shape[0])])
+        elif kind == "basic":
+            found.append([parameters(part, shape, rng) for part in parts_of(layer, shape)])
+        else:
+            found.append([])
+        shape = shape_after(layer, shape)
+    return found
+
+
+def statistics(layers: list[Layer] | tuple[Layer, ...], shape: Shape) -> list[Any]:
+    found: list[Any] = []
+    for layer in layers:
+        if layer[0] == "batchnorm":
+            found.append([np.zeros(shape[0]), np.ones(shape[0])])
+        elif layer[0] == "basic":
+            found.append([statistics(part, shape) for part in parts_of(layer, shape)])
+        else:
+            found.append([])
+        shape = shape_after(layer, shape)
+    return found
+
+
+def pooled(x: Any, size: int, start: float, add: Any) -> Any:
+    return lax.reduce_window(x, start, add, (1, size, size, 1), (1, size, size, 1), "VALID")
+
+
+def apply(
+    layers: list[Layer] | tuple[Layer, ...], shape: Shape, params: Any, stats: Any, x: Any, key: Any
+) -> tuple[Any, Any]:
+    """The values after the layers, and the running statistics."""
+    after: list[Any] = []
+    for n, (layer, p, s) in enumerate(zip(layers, params, stats, strict=True)):
+        kind, new = layer[0], s
+        if kind == "conv":
+            pad = [(layer[4], layer[4])] * 2
+            x = lax.conv_general_dilated(x, p[0], (layer[3],) * 2, pad, dimension_numbers=AXES)
+            x = x + p[1] if len(p) > 1 else x
+        elif kind == "dense":
+            x = x @ p[0].T + p[1]
+        elif kind == "batchnorm":
+            mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+            x = (x - mean) * lax.rsqrt(var + 1e-5) * p[0] + p[1]
+            new = [0.9 * s[0] + 0.1 * mean, 0.9 * s[1] + 0.1 * var]
+        elif kind == "basic":
+            ways = zip(parts_of(layer, shape), p, s, strict=True)
+            (long, first), (short, second) = (
+                apply(part, shape, q, t, x, key) for part, q, t in ways
+            )
+            x, new = jax.nn.relu(long + short), [first, second]
+        elif kind == "max_pool":
+            x = pooled(x, layer[1], -jnp.inf, lax.max)
+        elif kind == "avg_pool":
+            x = pooled(x, layer[1], 0.0, lax.add) / layer[1] ** 2
+        elif kind == "global_avg_pool":
+            x = x.mean((1, 2))
+        elif kind == "flat":
+            x = x.reshape(len(x), -1)
+        elif kind == "dropout":
+            kept = jax.random.bernoulli(jax.random.fold_in(key, n), 1 - layer[1], x.shape)
+            x = jnp.where(kept, x / (1 - layer[1]), 0)
+        else:
+            x = jax.nn.relu(x) if kind == "relu" else jnp.tanh(x)
+        after.append(new)
+        shape = shape_after(layer, shape)
+    return x, after
 
 
 def loss_of(row: Row) -> Callable[..., Any]:
-    def loss(params: Any, x: Any, y: Any) -> Any:
-        for w, b in params[:-1]:
-            x = x @ w.T + b
-            x = jax.nn.relu(x) if row.activation == "relu" else jnp.tanh(x)
-        w, b = params[-1]
-        z = x @ w.T + b
+    def loss(params: Any, stats: Any, key: Any, x: Any, y: Any) -> Any:
+        z, stats = apply(row.layers, row.shape, params, stats, x, key)
         if row.loss == "softmax":
-            return -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], 1).mean()
-        return ((z - y) ** 2).mean()
+            return -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], 1).mean(), stats
+        return ((z - y) ** 2).mean(), stats
 
     return loss
 
@@ -29,28 +112,43 @@ def update_of(row: Row) -> Callable[..., Any]:
     loss = loss_of(row)
 
     def update(state: Any, batch: Any) -> Any:
-        params, v, s, t = state
-        g = jax.grad(loss)(params, *batch)
+        params, v, s, stats, t = state
+        key = jax.random.fold_in(jax.random.key(0), t)
+        g, stats = jax.grad(loss, has_aux=True)(params, stats, key, *batch)
         t = t + 1
         if row.optimizer == "sgd":
             params = jax.tree.map(lambda p, d: p - row.lr * d, params, g)
-            return (params, v, s, t), None
-        v = jax.tree.map(lambda a, d: 0.9 * a + 0.1 * d, v, g)
-        s = jax.tree.map(lambda a, d: 0.999 * a + 0.001 * d * d, s, g)
-        c, e = 1 - 0.9**t, 1 - 0.999**t
-        params = jax.tree.map(
-            lambda p, a, b: p - row.lr * (a / c) / (jnp.sqrt(b / e) + 1e-8), params, v, s
-        )
-        return (params, v, s, t), None
+        elif row.optimizer == "momentum":
+            v = jax.tree.map(lambda a, d: 0.9 * a + d, v, g)
+            params = jax.tree.map(lambda p, a: p - row.lr * a, params, v)
+        else:
+            v = jax.tree.map(lambda a, d: 0.9 * a + 0.1 * d, v, g)
+            s = jax.tree.map(lambda a, d: 0.999 * a + 0.001 * d * d, s, g)
+            c, e = 1 - 0.9 ** t.astype(jnp.float32), 1 - 0.999 ** t.astype(jnp.float32)
+            params = jax.tree.map(
+                lambda p, a, b: p - row.lr * (a / c) / (jnp.sqrt(b / e) + 1e-8), params, v, s
+            )
+        return (params, v, s, stats, t), None
 
     return update
 
 
 def make(row: Row) -> Callable[[int], None]:
-    x, y = (jnp.asarray(a) for a in row.data())
-    params = [(jnp.asarray(w), jnp.asarray(b)) for w, b in row.weights()]
+    x, y = row.data()
+    if row.is_image:
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    x, y = jnp.asarray(x), jnp.asarray(y)
+
+    def single(tree: Any) -> Any:
+        return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)
+
+    params = single(parameters(row.layers, row.shape, np.random.default_rng(2)))
+    if not row.is_image:
+        given = iter(row.weights())
+        params = [[jnp.asarray(a) for a in next(given)] if p else p for p in params]
     zeros = jax.tree.map(jnp.zeros_like, params)
-    state = (params, zeros, jax.tree.map(jnp.zeros_like, params), jnp.float32(0))
+    stats = single(statistics(row.layers, row.shape))
+    state = (params, zeros, jax.tree.map(jnp.zeros_like, params), stats, jnp.int32(0))
     update = update_of(row)
     batches = [
         (x[k : k + row.batch], y[k : k + row.batch]) for k in range(0, row.examples, row.batch)
@@ -60,7 +158,7 @@ def make(row: Row) -> Callable[[int], None]:
         step = jax.jit(lambda s, b: update(s, b)[0], donate_argnums=0)
         feeds: list[Any] = batches
     else:
-        step = jax.jit(lambda s, b: jax.lax.scan(update, s, b)[0], donate_argnums=0)
+        step = jax.jit(lambda s, b: lax.scan(update, s, b)[0], donate_argnums=0)
         stacked = [jnp.stack(f) for f in zip(*batches[:chunk], strict=True)]
         feeds = [tuple(stacked)]
 

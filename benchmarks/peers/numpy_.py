@@ -10,6 +10,9 @@ from ..rows import Row
 
 
 def make(row: Row) -> Callable[[int], None]:
+    if row.is_image:
+        raise ImportError("nobody writes convolutions by hand")
+    relu = ("relu",) in row.layers
     layers = [(w.T.copy(), b) for w, b in row.weights()]
     x, y = row.data()
     params = [p for layer in layers for p in layer]
@@ -24,7 +27,7 @@ def make(row: Row) -> Callable[[int], None]:
             z = a[-1] @ w
             z += b
             if k < len(layers) - 1:
-                z = np.maximum(z, 0, out=z) if row.activation == "relu" else np.tanh(z, out=z)
+                z = np.maximum(z, 0, out=z) if relu else np.tanh(z, out=z)
             a.append(z)
         target = y[start : start + row.batch]
         if row.loss == "softmax":
@@ -33,13 +36,13 @@ def make(row: Row) -> Callable[[int], None]:
             g[np.arange(row.batch), target] -= 1
             g /= row.batch
         else:
-            g = (a[-1] - target) * np.float32(2 / row.batch / row.sizes[-1])
+            g = (a[-1] - target) * np.float32(2 / row.batch / row.classes)
         grads = []
         for k in range(len(layers) - 1, -1, -1):
             grads = [a[k].T @ g, g.sum(0), *grads]
             if k:
                 g = g @ layers[k][0].T
-                g *= (a[k] > 0) if row.activation == "relu" else 1 - a[k] * a[k]
+                g *= (a[k] > 0) if relu else 1 - a[k] * a[k]
         for p, d, (v, s) in zip(params, grads, moments, strict=True):
             if row.optimizer == "sgd":
                 d *= np.float32(row.lr)
