@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -173,10 +174,8 @@ def _compile(cold: Sequence[str], paths: dict[str, Path], helpers: int) -> None:
         path = paths[text]
         ready.append((path, code))
         Counts.compiled += 1
-        try:
+        with suppress(OSError):  # read-only, or full: the code is in memory all the same
             write_code(code_of(path), code)
-        except OSError:  # read-only, or full: the code is in memory all the same
-            pass
         _tell(len(ready), len(cold))
 
     _tell(0, len(cold))

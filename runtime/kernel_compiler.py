@@ -8,6 +8,10 @@ arrays, strings, dictionaries and random numbers are imported at the first compi
 several kernels take here.
 """
 
+# Numba is typed in part, and says other things of itself than it does.
+# mypy: disable-error-code="attr-defined, arg-type, misc, name-defined, no-untyped-call"
+# mypy: disable-error-code="untyped-decorator"
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,8 +23,8 @@ from numba.core import codegen, compiler, cpu, typing, utils
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
-from numba.core.registry import CPUTarget
 from numba.core.decorators import jit
+from numba.core.registry import CPUTarget
 from numba.core.target_extension import (
     CPU,
     dispatcher_registry,
@@ -42,7 +46,7 @@ PASSES = (
 )  # fmt: skip
 
 
-class _Library(codegen.JITCodeLibrary):  # type: ignore[misc]  # Numba is untyped
+class _Library(codegen.JITCodeLibrary):
     """A module that goes through LLVM's passes once. Numba runs those of functions first and the
     cheap ones of modules twice, to find pairs of reference counts; kernels have none."""
 
@@ -61,11 +65,11 @@ class _Library(codegen.JITCodeLibrary):  # type: ignore[misc]  # Numba is untype
         return bytes(self._codegen._tm.emit_object(self._final_module))
 
 
-class _Codegen(codegen.JITCPUCodegen):  # type: ignore[misc]
+class _Codegen(codegen.JITCPUCodegen):
     _library_class = _Library
 
 
-class _Words(typing.Context):  # type: ignore[misc]
+class _Words(typing.Context):
     """Types of calls: equal ones are resolved once."""
 
     def init(self) -> None:
@@ -89,10 +93,10 @@ class _Words(typing.Context):  # type: ignore[misc]
         return known[0]
 
 
-class _Context(cpu.CPUContext):  # type: ignore[misc]
+class _Context(cpu.CPUContext):
     """How kernels are lowered."""
 
-    @global_compiler_lock  # type: ignore[untyped-decorator]
+    @global_compiler_lock
     def init(self) -> None:
         self.is32bit = utils.MACHINE_BITS == 32
         self._internal_codegen = _Codegen("chainrule.kernels")
@@ -122,7 +126,7 @@ class _Context(cpu.CPUContext):  # type: ignore[misc]
         library.add_ir_module(module)
 
 
-class _Descriptor(CPUTarget):  # type: ignore[misc]
+class _Descriptor(CPUTarget):
     @cached_property
     def _toplevel_target_context(self) -> _Context:
         return _Context(self.typing_context, NAME)
@@ -132,7 +136,7 @@ class _Descriptor(CPUTarget):  # type: ignore[misc]
         return _Words()
 
 
-class _Kernels(CPU):  # type: ignore[misc]
+class _Kernels(CPU):
     """The target, which knows what is there for the processor."""
 
 
@@ -147,7 +151,7 @@ dispatcher_registry[_Kernels] = _Dispatcher
 jit_registry[_Kernels] = jit  # asked for before an operator of Numba's own is found not to fit
 
 
-class _Pipeline(compiler.CompilerBase):  # type: ignore[misc]
+class _Pipeline(compiler.CompilerBase):
     def define_pipelines(self) -> list[PassManager]:
         passes = PassManager(NAME)
         for one in PASSES:
@@ -156,12 +160,12 @@ class _Pipeline(compiler.CompilerBase):  # type: ignore[misc]
         return [passes]
 
 
-class _Function(CFunc):  # type: ignore[misc]
+class _Function(CFunc):
     """A C function that is compiled to object code."""
 
     _targetdescr = _Dispatcher.targetdescr
 
-    @global_compiler_lock  # type: ignore[untyped-decorator]
+    @global_compiler_lock
     def compile(self) -> None:
         with target_override(NAME):  # else templates get the usual target ready
             result = self._compile_uncached()

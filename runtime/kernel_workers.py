@@ -28,6 +28,7 @@ from .machine_code import Code
 
 COPY_FROM, START_FROM = 2, 6  # so many texts are worth a copy of this process, or a new one
 NAMES = ("MainThread", "chainrule-")  # threads that hold no lock while kernels are compiled
+FOREIGN = {"jax", "torch", "tensorflow"}  # have threads of their own, which Python does not list
 SIZE = 8  # bytes of the number that precedes a message
 
 Done = Callable[[str, Code], None]
@@ -169,9 +170,9 @@ def _crew(wanted: int, texts: int) -> Iterator[list[_Worker]]:
 
 def _can_copy() -> bool:
     """Whether a copy of this process can go on: no other thread may hold a lock."""
-    return sys.platform == "linux" and all(
-        t.name.startswith(NAMES) for t in threading.enumerate()
-    )
+    if sys.platform != "linux" or FOREIGN & sys.modules.keys():
+        return False
+    return all(t.name.startswith(NAMES) for t in threading.enumerate())
 
 
 def _copy(others: Sequence[_Worker]) -> _Worker:

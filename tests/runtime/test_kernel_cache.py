@@ -230,8 +230,10 @@ def test_ctrl_c_while_kernels_are_compiled_leaves_no_traceback_and_no_process(
     command = [sys.executable, "-c", code]
     path = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
     environment = {**os.environ, "CHAINRULE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": path}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("k_*.o")) and time.monotonic() < deadline:
