@@ -52,7 +52,8 @@ def entries(module: Module | None = None) -> list[Entry]:
     from .runtime.data import SOURCES, STEPS
 
     found = [_block(b) for name in library_names() if (b := library_block(name)) is not None]
-    found += [_operation(op) for name, op in registry().items() if name not in _HIDDEN]
+    shown = {n: op for n, op in registry().items() if n not in _HIDDEN and not op.lowered}
+    found += [_operation(op) for op in shown.values()]
     for kind, table in (("data source", SOURCES), ("data step", STEPS)):
         for name, part in table.items():
             found.append(Entry(name, kind, str(part.signature), _tidy(part.doc)))

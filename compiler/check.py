@@ -122,7 +122,7 @@ def _later(generate: s.Generate) -> Diagnostic:
         "E250",
         "`generate` is understood but cannot be run yet",
         generate.name.span,
-        help="this version trains dense networks; remove the `generate` block for now",
+        help="this version trains feed-forward networks; remove the `generate` block for now",
     )
 
 

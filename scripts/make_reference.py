@@ -23,6 +23,8 @@ Every word that a `.net` file can use. `scripts/make_reference.py` writes this p
 """
 TITLES = {
     "layers.net": "Layers",
+    "images.net": "Layers of images `[channels, height, width]`",
+    "normalisation.net": "Normalisation",
     "activations.net": "Activations",
     "losses.net": "Losses",
     "metrics.net": "Metrics",
@@ -70,9 +72,16 @@ USAGE = {
     "min": ("min(x, axis, over, keep)", "The smallest element; `min(a, b)`: the smaller of two."),
     "normal": ("normal(shape, mean = 0, std = 1)", "Normal numbers, drawn anew for each example."),
     "one_hot": ("one_hot(label, classes)", ""),
+    "pad": ("pad(x, padding, value = 0)", ""),
+    "pair": ("pair(n)", ""),
+    "per_channel": ("per_channel(v, like = x)", ""),
     "rank": ("rank(x)", ""),
     "size": ("size(x, axis)", ""),
     "uniform": ("uniform(shape, low = 0, high = 1)", "Even numbers, drawn anew for each example."),
+    "windows": (
+        "windows(x, kernel, stride = 1, dilation = 1, padding = 0, value = 0, axes)",
+        "",
+    ),
 }
 
 

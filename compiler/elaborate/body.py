@@ -47,6 +47,8 @@ def _chosen(statement: s.Statement, scope: Scope) -> bool:
     if guard.condition is not None:
         chosen = condition(guard.condition, scope)
         scope.branch_taken = bool(scope.branch_taken) or chosen
+        if not chosen:
+            scope.skipped |= dict.fromkeys(_defines(statement), guard.condition.span)
         return chosen
     if scope.branch_taken is None:
         raise fail(
@@ -335,7 +337,7 @@ def _later(word: str) -> Callable[[Any, Scope, bool], None]:
             "E250",
             f"`{word}` is understood but cannot be compiled yet",
             statement.span,
-            help="this version compiles dense networks; recurrence comes with a later one",
+            help="this version compiles feed-forward networks; recurrence comes with a later one",
         )
 
     return run

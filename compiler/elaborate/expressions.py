@@ -17,7 +17,8 @@ from ...dsl.source import Span
 from ..op import apply, registry
 from ..types import ShapeError
 from ..value import Origin, Value, origin
-from . import functions, instances
+from . import functions, indexing, instances
+from .advice import shortcut, where
 from .numbers import NUMERIC, is_number, number_call
 from .scope import (
     LIBRARY,
@@ -112,6 +113,10 @@ def _places(e: s.Expr) -> tuple[Span, ...]:
 
 def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
     right = evaluate(e.right, scope)
+    if e.op in ("==", "!=") and isinstance(left, tuple) != isinstance(right, tuple):
+        other = right if isinstance(left, tuple) else left
+        if is_number(other):  # `padding == same` where the padding is (1, 2)
+            return e.op == "!="
     if is_number(left) and is_number(right) and INFIX[e.op] in NUMERIC:
         return number_call(INFIX[e.op], [left, right], e.span)
     a, b = operand(left, e.left.span, scope), operand(right, e.right.span, scope)
@@ -184,7 +189,9 @@ def shape_failure(
             labels.append(label)
     shown = " and ".join(str(a.type) if isinstance(a, Value) else f"{a:g}" for a in args)
     note = getattr(error, "note", "") or shown
-    return fail(error.code, error.message, span, note=note, labels=tuple(labels), help=error.help)
+    advice = shortcut(args) if error.code == "E302" else ""
+    advice = advice or error.help
+    return fail(error.code, error.message, span, note=note, labels=tuple(labels), help=advice)
 
 
 def made_at(a: Value, span: Span, scope: Scope) -> Label | None:
@@ -235,6 +242,17 @@ def _name(e: s.Name, scope: Scope) -> Meaning:
 
 
 def unknown_name(name: str, span: Span, scope: Scope) -> Failure:
+    skipped = scope.skipped.get(name)
+    if skipped is not None:
+        scope.names[name] = POISON  # said once
+        return fail(
+            "E212",
+            f"`{name}` has no value here: none of its conditions holds",
+            span,
+            note="needed here",
+            labels=(Label(skipped, f"does not hold{where(skipped.text, scope)}"),),
+            help=f"say what it is in this case too: `{name} = … otherwise`",
+        )
     near = did_you_mean(name, scope.known())
     return fail(
         "E220" if not name else "E212",
@@ -286,7 +304,7 @@ def _index(e: s.Index, scope: Scope) -> Meaning:
             note=f"this is {describe(x)}",
             help="index a value: `x[0]`",
         )
-    return functions.index(x, e, scope)
+    return indexing.index(x, e, scope)
 
 
 def _call(e: s.Call, scope: Scope) -> Meaning:
@@ -343,7 +361,7 @@ def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
                 help="keep one of them",
             )
         named.places[argument.name] = argument.span
-        # `over = (batch, 1)`: the batch axis has a name and no number.
+        # `over = (batch, space)`: some axes have a name and no number.
         value = argument.value
         named[argument.name] = (
             _axes(value, scope) if argument.name == "over" else evaluate(value, scope)
@@ -356,7 +374,8 @@ def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
 def _axes(e: s.Expr, scope: Scope) -> Meaning:
     items = e.items if isinstance(e, s.Tuple | s.List) else (e,)
     return tuple(
-        "batch" if isinstance(i, s.Name) and i.id == "batch" else evaluate(i, scope) for i in items
+        i.id if isinstance(i, s.Name) and i.id in ("batch", "space") else evaluate(i, scope)
+        for i in items
     )
 
 

@@ -14,7 +14,7 @@ from ...dsl.diagnostics import Label, did_you_mean, fail
 from ..op import apply, cast, constant
 from ..types import ShapeError, Type
 from ..value import Value
-from .scope import BlockRef, Collected, Meaning, Poisoned, Scope, written_at
+from .scope import BlockRef, Collected, Function, Meaning, Poisoned, Scope, written_at
 
 IMPLICIT = ("shape", "fan_in", "fan_out")
 
@@ -39,7 +39,7 @@ def initial_value(
     are the same whatever else the file holds.
     """
     if initialiser is not None:
-        return _drawn(initialiser, type, scope, path), f"~ {initialiser.span.text}"
+        return _drawn(initialiser, type, scope, path), f"~ {_spelt(initialiser, scope)}"
     if value is None:
         return constant(0.0, type.dtype, type.shape), "= 0"
     from .expressions import describe, evaluate, operand
@@ -68,7 +68,8 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
             e.span,
             help="write `~ glorot` or `~ normal(std = 0.1)`; a plain number follows `=`",
         )
-    ref = scope.net.module.lookup(f"{function.id}_init", scope.library)
+    word = _meant(function, scope)
+    ref = scope.net.module.lookup(f"{word}_init", scope.library)
     if not isinstance(ref, BlockRef):
         ref = scope.lookup(function.id)
     if not isinstance(ref, BlockRef) or not _initialises(ref.block):
@@ -122,11 +123,24 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
         run_body(ref.block.body, inner, top=False)
     finally:
         if ref.library:
-            at_the_call(net.diagnostics, 0, e.span, function.id)
+            at_the_call(net.diagnostics, 0, e.span, function.id, inner)
         scope.net.diagnostics.extend(net.diagnostics)
     if net.diagnostics:
         raise Poisoned
     return _fitted(inner.results, type, ref.block, e)
+
+
+def _meant(name: s.Name, scope: Scope) -> str:
+    """The word of an initialiser; `~ init` means what the setting `init` names."""
+    found = scope.names.get(name.id)
+    if isinstance(found, Function):
+        return found.name
+    return found.block.name.id if isinstance(found, BlockRef) else name.id
+
+
+def _spelt(e: s.Expr, scope: Scope) -> str:
+    """An initialiser as a summary shows it."""
+    return _meant(e, scope) if isinstance(e, s.Name) else e.span.text
 
 
 def _fitted(results: Mapping[str, Value], type: Type, block: s.Block, e: s.Expr) -> Value:

@@ -12,6 +12,7 @@ from ...dsl.diagnostics import Diagnostic, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..op import constant
 from ..value import Value
+from .advice import where
 from .numbers import is_number
 from .ports import match_type
 from .scope import (
@@ -100,21 +101,30 @@ def bind_settings(
 
 # What other frameworks call a setting, and what it is called here.
 SYNONYMS = {
-    **dict.fromkeys(("learning_rate", "alpha", "eta"), "lr"),
-    **dict.fromkeys(("units_out", "out_features", "features", "width", "size"), "units"),
-    **dict.fromkeys(("p", "prob", "probability"), "rate"),
-    **dict.fromkeys(("dim", "axes"), "axis"),
-    **dict.fromkeys(("use_bias",), "bias"),
-    **dict.fromkeys(("epsilon",), "eps"),
-    **dict.fromkeys(("weight_decay",), "decay"),
-    **dict.fromkeys(("beta_1", "b1"), "beta1"),
-    **dict.fromkeys(("beta_2", "b2"), "beta2"),
-}
+    "lr": ("learning_rate", "alpha", "eta"),
+    "kernel": ("kernel_size", "size", "window"),
+    "size": ("kernel_size", "pool_size", "kernel", "window"),
+    "units": ("units_out", "out_features", "features", "width", "size", "filters",
+              "out_channels", "channels"),
+    "stride": ("strides",),
+    "padding": ("pad", "pads"),
+    "dilation": ("dilation_rate",),
+    "groups": ("num_groups", "group"),
+    "factor": ("scale_factor", "scale"),
+    "rate": ("p", "prob", "probability"),
+    "axis": ("dim", "axes"),
+    "bias": ("use_bias",),
+    "eps": ("epsilon",),
+    "decay": ("weight_decay",),
+    "beta1": ("beta_1", "b1"),
+    "beta2": ("beta_2", "b2"),
+    "init": ("kernel_initializer", "initialiser", "initializer"),
+}  # fmt: skip
 
 
 def _meant(key: str, known: list[str]) -> str:
-    synonym = SYNONYMS.get(key, "")
-    return f"here it is called `{synonym}`" if synonym in known else did_you_mean(key, known)
+    meant = next((own for own in known if key in SYNONYMS.get(own, ())), "")
+    return f"here it is called `{meant}`" if meant else did_you_mean(key, known)
 
 
 def _settings_list(known: list[str]) -> str:
@@ -269,7 +279,7 @@ def apply_layer(
     run_body(block.body, inner, top=False)
     if len(scope.net.diagnostics) > before:
         if stage.ref.library:
-            at_the_call(scope.net.diagnostics, before, stage_span, block.name.id)
+            at_the_call(scope.net.diagnostics, before, stage_span, block.name.id, inner)
         raise Poisoned
     stage.applied_at = stage.applied_at or span
     if not inner.results:
@@ -285,12 +295,12 @@ def apply_layer(
     return Record(inner.results)
 
 
-def at_the_call(found: list[Diagnostic], start: int, span: Span, name: str) -> None:
+def at_the_call(found: list[Diagnostic], start: int, span: Span, name: str, scope: Scope) -> None:
     """A mistake that shows inside the library is the caller's: point there first."""
     for k in range(start, len(found)):
         d = found[k]
         if d.span is not None and d.span.source.name.startswith(LIBRARY):
-            inside = Label(d.span, d.note or f"in `{name}`")
+            inside = Label(d.span, d.note or f"in `{name}`{where(d.span.text, scope)}")
             found[k] = replace(d, span=span, note="this asks for it", labels=(*d.labels, inside))
 
 

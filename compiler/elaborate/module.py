@@ -6,6 +6,7 @@ Nothing is instantiated here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from .scope import BlockRef, Function, Meaning
 
 _HEADER = re.compile(r"^(?:block|optimizer) (\w+)", re.MULTILINE)
 MAX_IMPORTS = 100
+# Names that mean something unless the file gives them away: words that settings take, and infinity.
+WORDS: dict[str, Meaning] = {"same": "same", "valid": "valid", "inf": math.inf}
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Module:
 
         if name in FUNCTIONS or name in registry():
             return Function(name)
-        return None
+        return WORDS.get(name)
 
     def known(self) -> Iterator[str]:
         from .functions import FUNCTIONS
@@ -69,7 +72,8 @@ class Module:
         yield from self.consts
         yield from library_names()
         yield from FUNCTIONS
-        yield from registry()
+        yield from (name for name, op in registry().items() if not op.lowered)
+        yield from WORDS
 
     def net(self, name: str | None = None) -> s.Net:
         """The net of that name, or the only one. Raises Failure E210, E211."""

@@ -87,7 +87,8 @@ def number_call(word: str, values: Sequence[Any], span: Span) -> int | float | b
             span,
             help="divide by something that is not 0" if word == "div" else "",
         ) from None
-    if isinstance(result, complex) or (isinstance(result, float | int) and abs(result) > LARGEST):
+    beyond = abs(result) > LARGEST and not any(v in (math.inf, -math.inf) for v in values)
+    if isinstance(result, complex) or beyond or result != result:
         raise fail("E228", f"`{_written(word, values)}` has no finite real value", span)
     if word == "div" and isinstance(result, float) and result.is_integer():
         return int(result)

@@ -6,12 +6,14 @@ are bound in the scope of the block. What a port is called and who fills it is `
 
 from __future__ import annotations
 
+from math import inf
+
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Label, fail
 from ...dsl.source import Span
 from ..types import Type
-from .numbers import is_number
-from .scope import Meaning, Scope
+from .advice import image_of
+from .scope import LIBRARY, Meaning, Scope
 
 
 def match_type(
@@ -91,6 +93,8 @@ def _match_sizes(
             advice = f"flatten it first: `{_short(span, 'x')} -> flatten -> …`"
         elif not shape:
             advice = "make it a vector of one: `reshape(x, [1])`"
+        elif len(sizes) == 3:
+            advice = image_of(shape, _short(span, "x"))
         raise fail(
             "E312",
             f"{who}: {wanted.span.text}, got {type}",
@@ -126,7 +130,8 @@ def _is_free(name: str, scope: Scope) -> bool:
     `[n]` is a size in a file whose net is called `n`."""
     if name in scope.names or name in scope.sizes:
         return False
-    return not is_number(scope.lookup(name))
+    found = scope.lookup(name)
+    return not isinstance(found, int | float) or found == inf
 
 
 def _without_dots(sizes: tuple[s.Expr, ...], rank: int) -> tuple[s.Expr, ...]:
@@ -145,11 +150,16 @@ def whole(e: s.Expr, scope: Scope) -> int:
     value = evaluate(e, scope)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         fraction = isinstance(value, float) and 1 <= value < 2**40
+        divides = isinstance(e, s.Binary) and e.span.source.name.startswith(LIBRARY)
         raise fail(
             "E307",
             f"a size is a whole number from 1, got {_shown(value)}",
             e.span,
-            help="round it: `floor(a / b)`" if fraction else "",
+            help=""
+            if not fraction
+            else "choose sizes that divide without a remainder"
+            if divides
+            else "round it: `floor(a / b)`",
         )
     if value > 2**40:
         raise fail(

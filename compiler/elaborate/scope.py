@@ -148,6 +148,7 @@ class Scope:
     results: dict[str, Value] = field(default_factory=dict)
     given_at: dict[str, Span] = field(default_factory=dict)  # of the results
     branch_taken: bool | None = None  # of the `when` chain just before
+    skipped: dict[str, Span] = field(default_factory=dict)  # names whose condition did not hold
 
     def lookup(self, name: str) -> Meaning | None:
         if name in self.names:
