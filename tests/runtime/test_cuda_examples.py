@@ -5,6 +5,7 @@ The simulator's part runs in a process of its own; PTX needs neither GPU nor sim
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,60 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
 # What the simulator would take minutes for (784 inputs) is compiled, not run.
 LARGE = ("mnist", "nielsen", "digits")  # digits has a test of its own
 SMALL = [p for p in EXAMPLES if not p.stem.startswith(LARGE)]
+
+
+HEAD = """
+  output softmax(s)
+  loss cross_entropy(s, y)
+}
+train net1 on digits() {
+  optimizer sgd(lr = 0.1)
+  batch 3
+}
+"""
+RESIDUAL = """
+block unit(channels, stride = 1) {
+  input x: [c, height, width]
+  short = x -> conv(channels, 1, stride = stride, bias = false) -> batchnorm
+  inner = x -> conv(channels, 3, stride = stride, bias = false) -> batchnorm -> relu
+  far = inner -> conv(channels, 3, bias = false) -> batchnorm
+  output relu(far + short)
+}
+"""
+# Tiny nets of every kind of kernel that images need: text before `net`, then what becomes of x.
+IMAGES = {
+    "lenet": (
+        "",
+        """
+  input x: [1, 12, 12]
+  a = x -> conv(3, 5, padding = valid) -> tanh -> avg_pool(2)
+  b = a -> conv(4, 3, padding = valid) -> tanh -> max_pool(2)
+  s = b -> flatten -> dense(5) -> tanh -> dense(4)""",
+    ),
+    "resnet": (
+        RESIDUAL,
+        """
+  input x: [2, 7, 8]
+  a = x -> conv(3, 3) -> batchnorm -> relu -> max_pool(3, stride = 2, padding = 1)
+  s = a -> unit(3) -> unit(4, stride = 2) -> global_avg_pool -> dense(4)""",
+    ),
+    "groups, dilation, dropout": (
+        "",
+        """
+  input x: [4, 7, 6]
+  a = x -> conv(4, 3, groups = 2, dilation = 2) -> relu -> depthwise_conv(3, stride = 2)
+  b = a -> groupnorm(2) -> dropout(0.3) -> conv_transpose(2, 2, stride = 2)
+  s = b -> upsample(2) -> lrn -> flatten -> dense(4)""",
+    ),
+}
+
+
+def image_net(name: str, folder: Path) -> Path:
+    """The file of one of the tiny nets."""
+    before, body = IMAGES[name]
+    path = folder / "net1.net"
+    path.write_text(f"{before}net net1 {{\n  input y: class[4]{body}{HEAD}", encoding="utf-8")
+    return path
 
 
 def training(path: Path) -> list[Graph]:
@@ -44,6 +99,14 @@ if not SIMULATOR:
         (graph,) = training(next(p for p in EXAMPLES if p.stem == "digits"))
         for ptx in compile_ptx(compile_plan(graph, 32), cc).values():
             assert f".target sm_{cc[0]}{cc[1]}" in ptx
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
+    @pytest.mark.parametrize("name", IMAGES)
+    def test_image_nets_compile_to_ptx(name: str, cc: tuple[int, int], tmp_path: Path) -> None:
+        (graph,) = training(image_net(name, tmp_path))
+        for ptx in compile_ptx(compile_plan(graph, 64), cc).values():
+            assert ".entry" in ptx and not re.search(r"\.f64", ptx), "f32 must not widen"
 
     @pytest.mark.slow
     @pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
@@ -114,6 +177,11 @@ else:
     def test_three_steps_of_the_digits_example_equal_the_cpu() -> None:
         (graph,) = training(next(p for p in EXAMPLES if p.stem == "digits"))
         compare_with_the_cpu(graph, batch=8, count=21)  # the last batch is short
+
+    @pytest.mark.parametrize("name", IMAGES)
+    def test_two_steps_of_tiny_image_nets_equal_the_cpu(name: str, tmp_path: Path) -> None:
+        (graph,) = training(image_net(name, tmp_path))
+        compare_with_the_cpu(graph, batch=3, count=5)
 
     @pytest.mark.parametrize("path", named(SMALL))
     def test_two_steps_of_every_small_example_equal_the_cpu(path: Path) -> None:
