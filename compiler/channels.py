@@ -7,11 +7,11 @@ and a convolution kernel [results, channels, height, width] is stored [height, w
 results], with the optimizer's states beside it. The order spreads along the graph; where something
 asks for the user's order, one transposition stands at the border.
 
-A convolution becomes what it is: a product of windows with the kernel. The windows are a view of the
-padded image (strides, no copy), so no im2col matrix is ever written. By weights it is the product of
-the windows with ∂L/∂y, summed over examples and places. By data it is a convolution of ∂L/∂y, padded,
-with the kernel turned round; with stride s, the results of each remainder modulo s are a convolution
-with every s-th element of the kernel, and they are written interleaved.
+A convolution becomes what it is: a product of windows with the kernel. The windows are a view of
+the padded image (strides, no copy), so no im2col matrix is ever written. By weights it is the
+product of the windows with ∂L/∂y, summed over examples and places. By data it is a convolution of
+∂L/∂y, padded, with the kernel turned round; with stride s, the results of each remainder modulo s
+are a convolution with every s-th element of the kernel, and they are written interleaved.
 
 In: a graph of readable operations. Out: the same mathematics without the family `convolution`;
 values with another order in memory have permuted shapes, and leaves say so in `order`.
@@ -20,20 +20,31 @@ values with another order in memory have permuted shapes, and leaves say so in `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
+from .convolutions import (
+    SPATIAL,
+    TAPS,
+    Remainders,
+    joined,
+    kernel_letters,
+    padded,
+    phase_results,
+    product_of,
+    split,
+    spread,
+    windows,
+)
 from .graph import Graph, Leaf, Output
 from .op import apply, constant
-from .ops.convolution import Geometry, Pair
-from .ops.views import contiguous
+from .ops.convolution import Geometry
 from .padding import share_padding
 from .rewrite import is_elementwise
 from .types import Type
 from .value import Value, origin
 
 Order = tuple[int, ...]  # axis k of memory is axis order[k] of the user's value; () as it is
-_SPATIAL, _TAPS = "hwz", "klm"  # letters of an einsum
 
 
 def channels_last(graph: Graph) -> Graph:
@@ -212,7 +223,7 @@ class _Walk:
         return self.new[x], ordered([perm.index(k) for k in self.order[x]])
 
     def _reshape(self, v: Value) -> tuple[Value, Order]:
-        """Axes are split, or joined where they stay neighbours; else the user's order is restored."""
+        """Axes are split, or joined where they are neighbours; else the user's order returns."""
         (x,) = v.args
         order = _regrouped(x.shape, v.shape, self.order[x])
         if order is None:
@@ -270,38 +281,38 @@ class _Walk:
     def _convolve(self, v: Value) -> tuple[Value, Order]:
         x, w = v.args
         g = Geometry.of(v.attrs)
-        seen, letters = _windows(self.image(x), g, w.shape[2:], v.shape[1:])
-        kernel, own = _kernel(self._kernel(w), g.groups)
-        y = _product(seen, letters, kernel, own, _SPATIAL[: len(g.stride)] + "go", g.groups)
+        seen, letters = windows(self.image(x), g, w.shape[2:], v.shape[1:])
+        kernel, own = kernel_letters(self._kernel(w), g.groups)
+        y = product_of(seen, letters, kernel, own, SPATIAL[: len(g.stride)] + "go", g.groups)
         order = last(len(v.shape))
-        return _joined(y, v, order), order
+        return joined(y, v, order), order
 
     def _convolve_weights(self, v: Value) -> tuple[Value, Order]:
         x, w = v.args
         g = Geometry.of(v.attrs)
-        seen, letters = _windows(self.image(x), g, v.attrs["kernel"], w.shape[1:])
-        other, own = _split(self.image(w), g.groups, _SPATIAL[: len(g.stride)], "o")
-        y = _product(seen, letters, other, own, _TAPS[: len(g.stride)] + "cgo", g.groups)
+        seen, letters = windows(self.image(x), g, v.attrs["kernel"], w.shape[1:])
+        other, own = split(self.image(w), g.groups, SPATIAL[: len(g.stride)], "o")
+        y = product_of(seen, letters, other, own, TAPS[: len(g.stride)] + "cgo", g.groups)
         order = kernel_order(len(v.shape))
-        return _joined(y, v, order), order
+        return joined(y, v, order), order
 
     def _convolve_transposed(self, v: Value) -> tuple[Value, Order]:
         x, w = v.args
         g = Geometry.of(v.attrs)
-        image, stride = _spread(self.image(x), g)
+        image, stride = spread(self.image(x), g)
         order = last(len(v.shape))
         kernel = self._kernel(w)
         axes = [
-            _Remainders(n, k, size, before, s, d)
+            Remainders(n, k, size, before, s, d)
             for n, k, size, (before, _), s, d in zip(
                 image.shape, w.shape[2:], v.attrs["size"], g.padding, stride, g.dilation,
                 strict=False,
             )
         ]  # fmt: skip
-        padded = _padded(image, [(a.before, a.after) for a in axes])
+        inside = padded(image, [(a.before, a.after) for a in axes])
         parts, starts = [], []
         for phases in product(*(a.phases for a in axes)):
-            parts.append(_phase(padded, kernel, phases, g.groups, v))
+            parts.append(phase_results(inside, kernel, phases, g.groups))
             starts.append((*(p.start for p in phases), 0))
         shape = tuple(v.shape[k] for k in order)
         if len(parts) == 1 and parts[0].shape == shape:
@@ -399,146 +410,3 @@ def _groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int],
     for _, into in found:
         into.sort()
     return found
-
-
-# ---------------------------------------------------------------- products over windows
-
-
-def _padded(x: Value, padding: Sequence[Pair]) -> Value:
-    """Zeros around the spatial axes of an image that lies channels last."""
-    if not any(a or b for a, b in padding):
-        return x
-    shape = tuple(n + a + b for n, (a, b) in zip(x.shape, padding, strict=False))
-    return apply("pad", x, start=(*(a for a, _ in padding), 0), shape=(*shape, x.shape[-1]))
-
-
-def _windows(x: Value, g: Geometry, kernel: tuple[int, ...],
-             results: tuple[int, ...]) -> tuple[Value, str]:  # fmt: skip
-    """[…results, …kernel, groups, channels], a view of the padded image; and its letters."""
-    padded = _padded(x, g.padding)
-    own = contiguous(padded.shape)
-    channels = padded.shape[-1] // g.groups
-    rank = len(kernel)
-    steps = [s * n for s, n in zip(g.stride, own, strict=False)]
-    inside = [d * n for d, n in zip(g.dilation, own, strict=False)]
-    shape = (*results, *kernel, g.groups, channels)
-    seen = apply("strided", padded, shape=shape, strides=(*steps, *inside, channels, 1))
-    return seen, f"{_SPATIAL[:rank]}{_TAPS[:rank]}gc"
-
-
-def _kernel(w: Value, groups: int) -> tuple[Value, str]:
-    """[…taps, channels, groups, results], and its letters."""
-    return _split(w, groups, _TAPS[: len(w.shape) - 2] + "c", "o")
-
-
-def _split(x: Value, groups: int, letters: str, rest: str) -> tuple[Value, str]:
-    """The last axis as groups and what is left of it."""
-    shape = (*x.shape[:-1], groups, x.shape[-1] // groups)
-    return apply("reshape", x, shape=shape), f"{letters}g{rest}"
-
-
-def _product(x: Value, left: str, y: Value, right: str, result: str, groups: int) -> Value:
-    """Σ of products over the letters that the result lacks; one group needs no letter."""
-    if groups == 1:
-        x, left = _without(x, left)
-        y, right = _without(y, right)
-        result = result.replace("g", "")
-    batch = x.type.batched, y.type.batched
-    spec = f"{'b' * batch[0]}{left},{'b' * batch[1]}{right}->{'b' * any(batch)}{result}"
-    return apply("einsum", x, y, spec=spec)
-
-
-def _without(x: Value, letters: str) -> tuple[Value, str]:
-    at = letters.index("g")
-    shape = x.shape[:at] + x.shape[at + 1 :]
-    if x.op.name == "strided":
-        strides = x.attrs["strides"][:at] + x.attrs["strides"][at + 1 :]
-        x = apply("strided", x.args[0], shape=shape, strides=strides, offset=x.attrs["offset"])
-    else:
-        x = apply("reshape", x, shape=shape)
-    return x, letters.replace("g", "")
-
-
-def _joined(y: Value, v: Value, order: Order) -> Value:
-    """Groups and results (or channels) as one axis again."""
-    shape = tuple(v.shape[k] for k in order)
-    return apply("reshape", y, shape=shape) if y.shape != shape else y
-
-
-# ---------------------------------------------------------------- by data
-
-
-@dataclass(frozen=True)
-class _Phase:
-    """The results start, start + stride, … of one axis: `count` of them, each the sum over `taps`
-    elements of the kernel (from `tap` on, backwards by `back`) times elements of the padded image
-    (of result 0: from `first` on, forwards by `step`)."""
-
-    start: int
-    count: int
-    taps: int
-    tap: int
-    back: int
-    first: int
-    step: int
-
-
-class _Remainders:
-    """One axis of a transposed convolution. With x the padded result and s the stride,
-
-        x[t] = Σ_k g[(t − d·k) / s]·w[k]   over the k for which the index is whole,
-
-    so the t of one remainder modulo s need the k of one remainder. Where s > 1, d is 1 here.
-    """
-
-    def __init__(self, n: int, k: int, size: int, before: int, s: int, d: int) -> None:
-        found = []
-        for start in range(min(s, size)):
-            first, r = divmod(start + before, s)
-            taps = -(-(k - r) // s) if r < k else 0
-            if taps:
-                step = d if s == 1 else 1
-                low = first - (taps - 1) * step
-                found.append(_Phase(start, -(-(size - start) // s), taps, r + s * (taps - 1), s,
-                                    low, step))  # fmt: skip
-        low = min((p.first for p in found), default=0)
-        high = max((p.first + (p.taps - 1) * p.step + p.count - 1 for p in found), default=0)
-        self.before, self.after = max(0, -low), max(0, high - n + 1)
-        self.phases = [replace(p, first=p.first + self.before) for p in found]
-
-
-def _spread(x: Value, g: Geometry) -> tuple[Value, tuple[int, ...]]:
-    """Where an axis has a stride and a dilation, zeros are put between the elements, which leaves
-    a stride of 1."""
-    both = [s > 1 and d > 1 for s, d in zip(g.stride, g.dilation, strict=True)]
-    if not any(both):
-        return x, g.stride
-    steps = tuple(s if z else 1 for s, z in zip(g.stride, both, strict=True))
-    shape = tuple((n - 1) * s + 1 for n, s in zip(x.shape, steps, strict=False))
-    starts = ((0,) * len(x.shape),)
-    made = apply("interleave", x, shape=(*shape, x.shape[-1]), starts=starts, steps=(*steps, 1))
-    return made, tuple(1 if z else s for s, z in zip(g.stride, both, strict=True))
-
-
-def _phase(padded: Value, kernel: Value, phases: Sequence[_Phase], groups: int, v: Value) -> Value:
-    """The results of one remainder along each axis, channels last."""
-    rank = len(phases)
-    own, taps = contiguous(padded.shape), contiguous(kernel.shape)
-    results = padded.shape[-1] // groups
-    channels = kernel.shape[-2]
-    seen = apply(
-        "strided", padded,
-        shape=(*(p.count for p in phases), *(p.taps for p in phases), groups, results),
-        strides=(*own[:rank], *(p.step * n for p, n in zip(phases, own, strict=False)), results, 1),
-        offset=sum(p.first * n for p, n in zip(phases, own, strict=False)),
-    )  # fmt: skip
-    turned = apply(
-        "strided", kernel,
-        shape=(*(p.taps for p in phases), channels, groups, results),
-        strides=(*(-p.back * n for p, n in zip(phases, taps, strict=False)), taps[-2], results, 1),
-        offset=sum(p.tap * n for p, n in zip(phases, taps, strict=False)),
-    )  # fmt: skip
-    left = f"{_SPATIAL[:rank]}{_TAPS[:rank]}go"
-    y = _product(seen, left, turned, f"{_TAPS[:rank]}cgo", f"{_SPATIAL[:rank]}gc", groups)
-    shape = (*(p.count for p in phases), groups * channels)
-    return apply("reshape", y, shape=shape) if y.shape != shape else y

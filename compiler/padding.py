@@ -1,7 +1,7 @@
 """Padded images: one buffer holds an image and the border around it.
 
 A convolution with padding reads its image inside a larger one. What else needs the image reads it
-there too: the image itself is then computed straight into its place, and never lies in memory twice.
+there too: the image itself is then computed straight into its place, and lies in memory once.
 
 In: a graph whose convolutions are products over windows. Out: the same values, equal ones shared,
 and every other use of a padded value a slice of the padded one.

@@ -66,7 +66,8 @@ def tuple_of(value: Any, rank: int, word: str, least: int = 1) -> tuple[int, ...
     if not whole or len(items) != rank or min(items, default=least) < least:
         raise ShapeError(
             f"`{word}` takes a whole number of at least {least}, or one for each of the {rank}"
-            f" spatial axes, got {value}", code="E331", help=f"write for example `{word} = {least}`",
+            f" spatial axes, got {value}", code="E331",
+            help=f"write for example `{word} = {least}`",
         )  # fmt: skip
     return tuple(int(n) for n in items)
 
@@ -160,8 +161,8 @@ class Convolve(Convolution):
         if x.shape[0] != w.shape[1] * groups:
             split = f" in {groups} groups" if groups > 1 else ""
             raise ShapeError(
-                f"an image of {x.shape[0]} channels meets a kernel for {w.shape[1] * groups}{split}",
-                code="E330", operand=1,
+                f"an image of {x.shape[0]} channels meets a kernel for"
+                f" {w.shape[1] * groups}{split}", code="E330", operand=1,
             )  # fmt: skip
         if w.shape[0] % groups:
             raise ShapeError(f"{w.shape[0]} results cannot be split into {groups} groups",
@@ -248,8 +249,7 @@ class ConvolveTransposed(Convolution):
             one = kernels[(..., *tap)]
             total[(..., *places)] += np.einsum(f"bgo{spatial},bgoc->bgc{spatial}", parts, one)
         inside = tuple(
-            slice(before, before + n)
-            for (before, _), n in zip(g.padding, y.shape[1:], strict=True)
+            slice(before, before + n) for (before, _), n in zip(g.padding, y.shape[1:], strict=True)
         )
         return _result(total[(..., *inside)], y)
 
@@ -345,11 +345,15 @@ def _windows(x: Array, g: Geometry, kernel: tuple[int, ...], results: tuple[int,
     return np.lib.stride_tricks.as_strided(x, shape, (*x.strides[:-rank], *strides))
 
 
-def _taps(g: Geometry, kernel: tuple[int, ...],
-          results: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:  # fmt: skip
+def _taps(
+    g: Geometry, kernel: tuple[int, ...], results: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
     """Each element of the kernel, and where in the padded image it falls for all results."""
     for tap in product(*map(range, kernel)):
-        yield tap, tuple(
-            slice(d * k, d * k + s * (n - 1) + 1, s)
-            for k, d, s, n in zip(tap, g.dilation, g.stride, results, strict=True)
+        yield (
+            tap,
+            tuple(
+                slice(d * k, d * k + s * (n - 1) + 1, s)
+                for k, d, s, n in zip(tap, g.dilation, g.stride, results, strict=True)
+            ),
         )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
-from math import prod
 from typing import Any, ClassVar
 
-import numpy as np
-
-from ..op import REQUIRED, Array, Assemble, Attrs, Box, View, apply
+from ..op import REQUIRED, Assemble, Attrs, Box, View, apply
 from ..types import ShapeError, Type, axis_index
 from ..value import Value
 from .convolution import tuple_of
