@@ -16,14 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from ..plan import Access, Extent, Product
+from ..plan import Product
 from ..scalar import Element
-from .cpu_body import Body, Given, indent
-from .cpu_nest import Loop, Place, draws
+from .cpu_body import indent
+from .cpu_product_finish import Finish, Inside
 from .cpu_product_shape import (
     CROWDED,
     NEAR,
-    Axis,
     Block,
     choose_block,
     choose_chunk,
@@ -33,8 +32,10 @@ from .cpu_product_shape import (
     tallest,
     turned,
 )
+from .cpu_product_text import extent, packed, parts, product_of, sum_of, times, units
 
 ALIGN = 64  # bytes
+MANY = 200  # rows for which a panel of B may be copied at little cost
 
 
 @dataclass(frozen=True)
@@ -78,93 +79,53 @@ class _Product:
 
     def worth_packing(self, rows: int) -> bool:
         """Rows of B far apart share few places in the caches and evict each other."""
-        if rows < 4 * self.height:
-            return False
         step = self.depth[-1].places[0] * self.bytes
         if step % CROWDED == 0:
-            return self.deep >= 64
-        far = step >= 512 and step > self.width * self.bytes
-        return far and rows >= 32 * self.height and self.deep * self.width * self.bytes > NEAR
+            return self.deep >= 64 and rows >= 4 * self.height
+        far = step > self.width * self.bytes and self.deep * self.width * self.bytes > NEAR
+        return far and rows >= MANY
 
     # ------------------------------------------------------------------------------ the function
 
     def written(self) -> WrittenProduct:
-        kernel, last = self.kernel, self.block.axis
-        self.loops = (
-            Loop("l", None, (-2,)),
-            *(Loop(f"i{n}", None, self.rows[n].axes or (-2,)) for n in range(last)),
-            Loop("(j + s)", None, (len(kernel.rows),), vector=True),
-            *(Loop(name, None, a.axes or (-2,)) for name, a in zip(self.names(), self.rows[last:], strict=True)),
-        )  # fmt: skip
-        self.program = Body(
-            kernel.epilogue, self.loops, self.places(kernel.epilogue.reads),
-            self.lanes, self.counter(),
-            fixed={0: Given("x", self.dtype, len(self.loops))}, tail="(w - s)",
-        )  # fmt: skip
-        lines = [
-            "seed = header(arena, 0)",
-            "step = header(arena, 1)",
-            "first_example = header(arena, 2)",
-        ] if draws(kernel.epilogue) else []  # fmt: skip
+        kernel = self.kernel
+        self.finish = Finish(kernel, self.rows, self.inside(), self.lanes, self.width)
+        lines = []
         scratch = self.panel_bytes() + self.sums_bytes()
         if scratch:
             lines.append(f"own = at_{self.dtype}(arena, row, {len(kernel.slots)})")
         if not self.direct() and not self.chunk.band:
             lines.append(f"tile = local_{self.dtype}({self.height * self.width})")
-        lines += self.program.lines(0, False)
-        lines += self.ranges()
+        outer = [a.text for a in self.rows[: self.block.axis]]
+        blocks = product_of(*outer, parts(self.cut.text, self.block.rows))
+        columns = extent(kernel.columns)
+        panels = parts(columns, self.width)
+        lines += self.finish.first()
+        lines += units(extent(kernel.loop), panels, self.width, columns, blocks)
         lines += indent(self.panel_lines())
         words = [f"{name} = register_block({text})" for text, name in self.words().items()]
         many = self.packs and kernel.row_count(self.capacity) < 64 * self.height
         return WrittenProduct(words, lines, not many, scratch)
 
-    def names(self) -> list[str]:
-        """The index along the axis that blocks cut, and along those inside it."""
-        n = self.block.axis
-        cut = f"i{n}" if self.block.rows == 1 else f"(i{n} + r{n})"
-        return [cut, *(f"r{n + 1 + k}" for k in range(len(self.inner)))]
-
-    def counter(self) -> str:
-        """Where in its stream the draw of the first lane lies."""
-        kernel = self.kernel
-        product = "l"
-        if kernel.loop.batched:
-            product = f"(first_example{_times(kernel.loop.size)} + l)"
-        terms = []
-        last = self.block.axis
-        names = [*(f"i{n}" for n in range(last)), *self.names()]
-        for n, (name, axis) in enumerate(zip(names, self.rows, strict=True)):
-            if axis.batched:
-                name = f"(first_example{_times(axis.size)} + {name})"
-            terms.append(name + _times(prod(a.size for a in self.rows[n + 1 :])))
-        rows = _product(*(a.text for a in self.rows))
-        columns = _product(_extent(kernel.columns))
-        return f"({product} * {rows} + {' + '.join(terms)}) * {columns} + j + s"
-
-    def ranges(self) -> list[str]:
-        """This thread's blocks: in each panel of columns of each product, some of the blocks."""
-        kernel = self.kernel
-        outer = [a.text for a in self.rows[: self.block.axis]]
-        blocks = _product(*outer, _parts(self.cut.text, self.block.rows))
-        panels = _parts(_extent(kernel.columns), self.width)
-        loops = _extent(kernel.loop)
-        units = _product(loops, panels, blocks)
-        column = "0" if panels == "1" else f"p % {panels} * {self.width}"
-        product = "0" if loops == "1" else ("p" if panels == "1" else f"p // {panels}")
-        return [
-            f"columns = {_extent(kernel.columns)}",
-            f"blocks = {blocks}",
-            f"begin, end = share({units}, thread, threads, 1), "
-            f"share({units}, thread + 1, threads, 1)",
-            "for p in range(begin // blocks, (end + blocks - 1) // blocks if end > begin else 0):",
-            f"    l, j = {product}, {column}",
-            f"    w = least({self.width}, columns - j)",
-            "    start, to = (begin - p * blocks if begin > p * blocks else 0), least(end - p * blocks, blocks)",
-        ]
+    def inside(self) -> tuple[Inside, ...]:
+        """The axis that blocks cut, and those inside it."""
+        n, alone = self.block.axis, self.block.rows == 1
+        bounds = str(self.block.rows)
+        if self.cut.batched:
+            bounds = "first, h"
+        elif self.ragged():
+            bounds = "h"
+        name = f"i{n}" if alone else f"(i{n} + r{n})"
+        step = prod(a.size for a in self.inner)
+        result = [Inside(name, "" if alone else f"r{n}", bounds, step)]
+        for k, axis in enumerate(self.inner):
+            step //= axis.size
+            result.append(Inside(f"r{n + 1 + k}", f"r{n + 1 + k}", str(axis.size), step))
+        return tuple(result)
 
     def panel_lines(self) -> list[str]:
         """Everything for one panel of columns."""
-        lines = self.program.lines(1, False)
+        lines = self.finish.of_product()
         if not self.chunk.band:
             n = self.depth[0].text
             lines += [f"n = {n}", *self.pack()]
@@ -216,63 +177,30 @@ class _Product:
             return 0
         return max(1, self.chunk.band // self.height) * self.height * self.width * self.bytes
 
-    def inner_depth(self) -> tuple[Axis, ...]:
-        return self.depth[self.chunk.axis + 1 :]
-
     def b_origin(self) -> str:
         """The first element of B in a chunk, without its columns."""
         b = self.kernel.b
         steps = [(f"d{n}", a.places[0]) for n, a in enumerate(self.depth[: self.chunk.axis + 1])]
-        return _sum(b.offset, ("l", b.loop), *(steps if self.chunk.band else ()))
+        return sum_of(b.offset, ("l", b.loop), *(steps if self.chunk.band else ()))
 
     def pack(self) -> list[str]:
         """Copy a panel of B so that its rows become neighbours."""
         if not self.packs:
             return []
         axes = self.depth[self.chunk.axis :]
-        lanes, width, column = self.lanes, self.width, self.kernel.b.column[0]
-        loops = []
-        place, flat = self.b_origin(), "0"
-        for n, axis in enumerate(axes[:-1]):
-            loops.append(f"for k{n} in range({'n' if n == 0 else axis.size}):")
-            place = f"{place} + {axis.places[0]} * k{n}"
-            flat = _sum(0, (flat, 1), (f"k{n}", prod(a.size for a in axes[n + 1 :])))
-        last = axes[-1]
-        count = "n" if len(axes) == 1 else str(last.size)
-        lines = [f"o = {place}", f"q = ({flat}) * {width}"]
-        source = _sum(0, ("o", 1), ("k", last.places[0]), ("(j + s)", column))
-        pointer = f"p{self.kernel.b.slot}"
-        copy = f"store(own, q + k * {width} + s, gather({pointer}, {source}, {column}, {lanes}, w - s))"
-        if column == 1:
-            copy = f"store(own, q + k * {width} + s, load({pointer}, {source}, {lanes}))"
-        if last.places[0] != 1:
-            lines += [f"for s in range(0, w, {lanes}):", f"    for k in range({count}):",
-                      f"        {copy}"]  # fmt: skip
-        else:
-            lines += [
-                f"for s in range(0, w, {lanes}):",
-                f"    for k in range(0, {count} - {lanes - 1}, {lanes}):",
-                f"        transpose({lanes}, {pointer}, {source}, {column}, w - s, "
-                f"own, q + k * {width} + s, {width})",
-                f"    for k in range({count} - {count} % {lanes}, {count}):",
-                f"        {copy}",
-            ]
-        result: list[str] = []
-        for n, loop in enumerate(loops):
-            result += indent([loop], n)
-        return result + indent(lines, len(loops))
+        return packed(self.kernel.b, self.b_origin(), axes, "n", self.lanes, self.width, "0")
 
     # ---------------------------------------------------------------------------------- the block
 
     def decoded(self) -> list[str]:
         """Where block t lies along the row axes; `h`: how many rows it has along the cut one."""
         n, size = self.block.axis, self.block.rows
-        parts = _parts(self.cut.text, size)
+        pieces = parts(self.cut.text, size)
         lines = []
         rest = "t"
         if n:
-            lines.append(f"i{n} = t % {parts}{_times(size)}")
-            rest = "t" if parts == "1" else f"t // {parts}"
+            lines.append(f"i{n} = t % {pieces}{times(size)}")
+            rest = "t" if pieces == "1" else f"t // {pieces}"
         for k in range(n - 1, 0, -1):
             lines += [f"i{k} = ({rest}) % {self.rows[k].text}"]
             rest = f"({rest}) // {self.rows[k].text}"
@@ -280,7 +208,7 @@ class _Product:
             lines.append(f"i0 = {rest}")
             return lines + ([f"h = least({size}, {self.cut.text} - i{n})"] if self.ragged() else [])
         if not self.cut.batched or size == 1:
-            lines.append(f"i0 = t{_times(size)}")
+            lines.append(f"i0 = t{times(size)}")
             return lines + ([f"h = least({size}, {self.cut.text} - i0)"] if self.ragged() else [])
         # The last block of a batch begins earlier, so that it is full; its first rows are done.
         return [
@@ -339,11 +267,8 @@ class _Product:
         if r:
             outer.append((r, self.cut.a))
         places = [(f"d{n}", axis.a) for n, axis in enumerate(chunks)]
-        left = _sum(a.offset, ("l", a.loop), *outer, *places)
-        if self.packs:
-            right = "own, 0"
-        else:
-            right = f"p{kernel.b.slot}, {self.b_origin()} + j"
+        left = sum_of(a.offset, ("l", a.loop), *outer, *places)
+        right = "own, 0" if self.packs else f"p{kernel.b.slot}, {self.b_origin()} + j"
         fresh = "fresh" if self.chunk.band else "True"
         return f"{name}(p{a.slot}, {left}, {right}, {self.target(r)}, n, {fresh})"
 
@@ -356,9 +281,9 @@ class _Product:
             ]
             if r:
                 steps.append((r, self.cut.places[-1]))
-            place = _sum(access.offset, ("l", access.example), *steps, ("j", 1))
+            place = sum_of(access.offset, ("l", access.example), *steps, ("j", 1))
             return f"p{access.slot}, {place}"
-        row = _sum(0, *([(r, prod(a.size for a in self.inner) * self.width)] if r else ()))
+        row = sum_of(0, *([(r, prod(a.size for a in self.inner) * self.width)] if r else ()))
         if not self.chunk.band:
             return f"tile, {row}"
         return f"own, {self.tile()} + {row}"
@@ -408,92 +333,7 @@ class _Product:
         plain = write.value == Element(0) and write.access.strides[-1] == 1
         return plain and write.access.dtype == self.dtype
 
-    # ------------------------------------------------------------------------------ the epilogue
-
-    def places(self, accesses: tuple[Access, ...]) -> tuple[Place, ...]:
-        """Accesses in the order of the loops: rows outside a block, columns, rows of the block."""
-        last = self.block.axis
-        result = []
-        for access in accesses:
-            steps = access.strides or (0,) * (len(self.kernel.rows) + 1)
-            rows = [steps[a.axes[-1]] if a.axes else 0 for a in self.rows]
-            strides = (access.example, *rows[:last], steps[-1], *rows[last:])
-            result.append(Place(access.slot, access.dtype, access.offset, strides))
-        return tuple(result)
-
     def epilogue(self) -> list[str]:
-        """The program on every vector of a block's sums."""
         if self.direct():
             return []
-        columns, stage, last = self.kernel.columns, self.kernel.epilogue, self.block.axis
-        part = columns.batched or columns.size % self.lanes != 0
-        writes = [
-            self.program.write(place, self.program.vector_of(w.value, place.dtype), part)
-            for w, place in zip(
-                stage.writes, self.places(tuple(w.access for w in stage.writes)), strict=True
-            )
-        ]
-        lines = [line for n in range(last) for line in self.program.lines(2 + n, False)]
-        lines += [
-            f"for s in range(0, w, {self.lanes}):",
-            *indent(self.program.lines(2 + last, part)),
-        ]
-        depth, flat = 1, []
-        for n, axis in enumerate((self.cut, *self.inner)):
-            name = f"r{last + n}"
-            if n or self.block.rows > 1:
-                bounds = str(axis.size) if n else self.bounds()
-                lines += indent([f"for {name} in range({bounds}):"], depth)
-                flat.append((name, prod(a.size for a in self.inner[n:])))
-                depth += 1
-            if n == len(self.inner):
-                lines += indent([self.read_sum(_sum(0, *flat))], depth)
-            lines += indent(self.program.lines(3 + last + n, part), depth)
-        return [*lines, *indent(writes, depth)]
-
-    def read_sum(self, row: str) -> str:
-        """A vector of the sums in a row of the block."""
-        where = f"own, {self.tile()}" if self.chunk.band else "tile, 0"
-        return f"x = load({where} + ({row}) * {self.width} + s, {self.lanes})"
-
-    def bounds(self) -> str:
-        """The rows of a block that are to be finished."""
-        if self.cut.batched:
-            return "first, h"
-        return "h" if self.ragged() else str(self.block.rows)
-
-
-def _extent(extent: Extent) -> str:
-    if not extent.batched:
-        return str(extent.size)
-    return "batch" if extent.size == 1 else f"batch * {extent.size}"
-
-
-def _times(factor: int) -> str:
-    return "" if factor == 1 else f" * {factor}"
-
-
-def _product(*factors: str) -> str:
-    """A product of texts, numbers multiplied out."""
-    number = prod(int(f) for f in factors if f.isdigit())
-    words = [f if f.isidentifier() else f"({f})" for f in factors if not f.isdigit()]
-    if number != 1 or not words:
-        words.append(str(number))
-    text = " * ".join(words)
-    return text if len(words) == 1 else f"({text})"
-
-
-def _parts(count: str, size: int) -> str:
-    """How many parts of `size` it takes, as text."""
-    if count.isdigit():
-        return str(-(-int(count) // size))
-    return count if size == 1 else f"(({count} + {size - 1}) // {size})"
-
-
-def _sum(offset: int, *terms: tuple[str, int]) -> str:
-    """offset + Σ step·name, without what is nothing."""
-    texts = [name if step == 1 else f"{step} * {name}" for name, step in terms
-             if step and name != "0"]  # fmt: skip
-    if offset or not texts:
-        texts.append(str(offset))
-    return " + ".join(texts)
+        return self.finish.of_block(*(("own", self.tile()) if self.chunk.band else ("tile", "0")))

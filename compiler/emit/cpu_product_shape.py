@@ -204,7 +204,7 @@ def tallest(rows: tuple[Axis, ...], depth: tuple[Axis, ...], size: int) -> int:
     """The most rows of a block: those of A are read side by side, and must fit the few places
     that the first cache has for lines a multiple of 4 KiB apart."""
     step = rows[-1].a * size
-    if depth[-1].a != 1 or step % (CROWDED // 2):
+    if depth[-1].a != 1 or step % (CROWDED // 4):
         return 32
     return 7 if step % CROWDED == 0 else 14
 

@@ -73,6 +73,7 @@ from .vector import (
     uniform_f32,
     uniform_f64,
 )  # fmt: skip
+from .winograd import winograd
 
 # arena, offsets of the slots in bytes, examples, number of this thread, threads
 SIGNATURE = types.void(
@@ -152,4 +153,5 @@ __all__ = [
     "transpose",
     "uniform_f32",
     "uniform_f64",
+    "winograd",
 ]
