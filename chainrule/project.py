@@ -89,7 +89,7 @@ def with_train_settings(module: Module, train: ast.Train | None) -> Module:
 
     Raises Failure E233 for a setting that the net has not.
     """
-    from .compiler.elaborate.expressions import constant_value
+    from .compiler.elaborate.constants import constant_value
 
     if train is None or not train.settings:
         return module

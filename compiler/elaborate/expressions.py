@@ -14,12 +14,12 @@ from typing import Any, cast
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
-from ..op import apply, registry
+from ..op import apply
 from ..types import ShapeError
 from ..value import Origin, Value, origin
 from . import functions, indexing, instances
 from .advice import shortcut, where
-from .numbers import NUMERIC, is_number, number_call
+from .numbers import INFIX, NUMERIC, is_number, number_call
 from .scope import (
     LIBRARY,
     POISON,
@@ -32,23 +32,6 @@ from .scope import (
     Record,
     Scope,
 )
-
-INFIX = {
-    "+": "add",
-    "-": "sub",
-    "*": "mul",
-    "/": "div",
-    "^": "pow",
-    "@": "matmul",
-    "<": "lt",
-    "<=": "le",
-    ">": "gt",
-    ">=": "ge",
-    "==": "eq",
-    "!=": "ne",
-    "and": "and",
-    "or": "or",
-}
 
 
 def evaluate(e: s.Expr, scope: Scope) -> Meaning:
@@ -448,55 +431,3 @@ _EVALUATE: dict[type, Callable[[Any, Scope], Meaning]] = {
     s.Slice: _misplaced,
     s.Ellipsis_: _misplaced,
 }
-
-
-def constant_value(e: s.Expr, module: Any) -> Meaning:
-    """A number, word, truth value or list known without any net: `const`, data arguments, `--set`.
-
-    Raises Failure E227 for anything else.
-    """
-    if isinstance(e, s.Number | s.String | s.Bool):
-        return e.value
-    if isinstance(e, s.Name):
-        meaning = module.consts.get(e.id) if module is not None else None
-        if meaning is None:
-            known = module.consts if module is not None else ()
-            raise fail(
-                "E227",
-                f"`{e.id}` is not a constant",
-                e.span,
-                note="not known here",
-                help=did_you_mean(e.id, known) or f"declare it above: `const {e.id} = 10`",
-            )
-        return cast(Meaning, meaning)
-    if isinstance(e, s.Unary):
-        return number_call(
-            "neg" if e.op == "-" else "not", [constant_value(e.operand, module)], e.span
-        )
-    if isinstance(e, s.Binary):
-        chain: list[s.Binary] = []
-        first: s.Expr = e
-        while isinstance(first, s.Binary):
-            chain.append(first)
-            first = first.left
-        result = constant_value(first, module)
-        for link in reversed(chain):
-            result = number_call(
-                INFIX[link.op], [result, constant_value(link.right, module)], link.span
-            )
-        return result
-    if isinstance(e, s.Tuple | s.List):
-        return tuple(constant_value(i, module) for i in e.items)
-    if isinstance(e, s.Call) and isinstance(e.function, s.Name) and e.function.id in NUMERIC:
-        values = [constant_value(a.value, module) for a in e.arguments]
-        return number_call(e.function.id, values, e.span)
-    raise fail(
-        "E227",
-        "a constant is made of numbers, words, lists and arithmetic on them",
-        e.span,
-        help="move this into a net or a block, as an equation",
-    )
-
-
-def is_operation(name: str) -> bool:
-    return name in registry()

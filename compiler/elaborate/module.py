@@ -189,7 +189,7 @@ def _assemble(file: s.File, path: Path | None, overrides: Mapping[str, str]) -> 
 
 
 def _override(name: str, text: str) -> Meaning:
-    from .expressions import constant_value
+    from .constants import constant_value
 
     value = parse_expression(Source(f"--set {name}", text))
     if isinstance(value, s.Name):
@@ -259,7 +259,7 @@ def _declare(module: Module, d: s.Declaration, places: dict[str, s.Declaration])
     elif isinstance(d, s.Data):
         module.data[name] = d
     elif isinstance(d, s.Const):
-        from .expressions import constant_value
+        from .constants import constant_value
 
         if name in module.overrides:
             module.used_overrides.add(name)

@@ -40,6 +40,24 @@ NUMERIC: dict[str, Callable[..., Any]] = {
     "min": min,
 }
 
+# The operators of the language by the words of their operations.
+INFIX = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "^": "pow",
+    "@": "matmul",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "==": "eq",
+    "!=": "ne",
+    "and": "and",
+    "or": "or",
+}
+
 
 def is_number(meaning: Any) -> bool:
     """A plain number or truth value (words too: `==` compares settings like "same")."""
