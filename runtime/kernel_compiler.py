@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import codegen, compiler, cpu, typing, utils
 from numba.core.ccallback import CFunc
@@ -38,6 +39,7 @@ from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from .machine_code import Code
 
 NAME = "chainrule"  # of the target
+WRAPPER = "cfunc."  # how Numba begins the name of a C function
 # What is left out are the passes for closures, `with`, `raise`, arrays and rewritten expressions,
 # and static single assignment: LLVM makes its own.
 PASSES = (
@@ -54,7 +56,15 @@ class _Library(codegen.JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not (function.is_declaration or function.name.startswith(WRAPPER)):
+                function.linkage = "internal"  # only the wrapper is called: no second copy
+                function.add_function_attribute("alwaysinline")
         passes, builder = self._codegen._module_pass_manager()
+        inline = llvm.create_new_module_pass_manager()
+        inline.add_always_inliner_pass()
+        inline.add_global_dead_code_eliminate_pass()
+        inline.run(self._final_module, builder)
         passes.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
