@@ -64,8 +64,9 @@ class Graph:
     `places` where each block instance was written, by its path.
 
     `checkpointing`: into how many segments the forward pass is to be cut whose inner values are
-    computed again in the backward pass (0: as many as save most; None: nothing is). `after` is what
-    the pass that does so leaves: values that must not be computed before some others are.
+    computed again in the backward pass (0: as many as save most; None: nothing is). `after` and
+    `kept` are what the pass that does so leaves: values that must not be computed before some
+    others are, and values that lie in memory whatever fusion would rather compute on the way.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Graph:
     places: Mapping[str, Span] = field(default_factory=dict)
     checkpointing: int | None = None
     after: Mapping[Value, tuple[Value, ...]] = field(default_factory=dict)
+    kept: frozenset[Value] = frozenset()
 
     @cached_property
     def nodes(self) -> tuple[Value, ...]:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import isqrt
 
+from .fuse import make_kernels
 from .graph import Graph, topological
 from .value import Value
 
@@ -36,30 +37,52 @@ class _Forward:
     """The forward pass in a line, and what it costs to cut it.
 
     `crossing[p]`: bytes an example of what is computed up to place p and used behind it. `held[p]`:
-    bytes an example, up to p, of what the backward pass asks for.
+    bytes an example, up to p, of what the kernels of the step keep for the backward pass.
     """
 
     def __init__(self, graph: Graph) -> None:
         order = [v for v in topological(_roots(graph)) if v.op.family != "leaf"]
         self.place = {v: p for p, v in enumerate(order)}
         self.until = dict.fromkeys(order, -1)  # place of the last use in the forward pass
-        asked: set[Value] = set()
-        for v in graph.nodes:
-            here = self.place.get(v)
+        for v, p in self.place.items():
             for a in v.args:
-                if a not in self.place:
-                    continue
-                if here is None:
-                    asked.add(a)
-                else:
-                    self.until[a] = max(self.until[a], here)
+                if a in self.place:
+                    self.until[a] = max(self.until[a], p)
         steps = [0] * (len(order) + 1)
         for v, p in self.place.items():
             if v.type.batched and self.until[v] > p:
                 steps[p] += _width(v)
                 steps[self.until[v]] -= _width(v)
         self.crossing = list(accumulate(steps))[:-1]
-        self.held = list(accumulate(_width(v) if v in asked else 0 for v in order))
+        held = [0] * len(order)
+        for v in self._held(graph):
+            held[self._behind(v)] += _width(v)
+        self.held = list(accumulate(held))
+
+    def _held(self, graph: Graph) -> set[Value]:
+        """What kernels of the forward pass write and kernels of the backward pass read. Fusion
+        decides it: of a chain of equations few values ever lie in memory."""
+        written: set[Value] = set()
+        read: set[Value] = set()
+        for d in make_kernels(graph).drafts:
+            results = [d.homes[s] for s in d.kernel.writes]
+            if any(h.value in self.place for h in results):
+                written |= {h.value for h in results if h.kind == "temp"}
+            else:
+                read |= {d.homes[s].value for s in d.kernel.reads}
+        return written & read
+
+    def _behind(self, v: Value) -> int:
+        """The place at which v can be computed, be it part of the forward pass or not (a mask)."""
+        found, pending, seen = 0, [v], {v}
+        while pending:
+            x = pending.pop()
+            if x in self.place:
+                found = max(found, self.place[x])
+                continue
+            pending += [a for a in x.args if a not in seen]
+            seen.update(x.args)
+        return found
 
     def cuts(self, segments: int) -> list[int]:
         """The last place of every segment but the last; segments = 0: as many as need least."""
@@ -155,7 +178,10 @@ class _Again:
             for v, copy in self.copies.items()
             if self.segment[v] in first
         }
-        return replace(self.old.mapped(new), after=after) if self.copies else self.old
+        if not self.copies:
+            return self.old
+        read = {a for v in self.copies for a in v.args if a in self.kept}
+        return replace(self.old.mapped(new), after=after, kept=frozenset(read))
 
     def _late(self, v: Value) -> bool:
         """Whether v needs what the last segment gives: the backward pass proper."""

@@ -51,6 +51,7 @@ def normalise(graph: Graph) -> Normal:
         n.rep[v] = v
         n.forms[v] = made
         _require(n, made)
+    n.stored.update(n.rep[v] for v in graph.kept if not isinstance(n.forms[n.rep[v]], Given))
     for o in graph.outputs:
         value = n.rep[o.value]
         n.outputs.append((o, value))
