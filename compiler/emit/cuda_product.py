@@ -132,8 +132,8 @@ class _Tiles(_Epilogue):
         )
         self.down, self.across = tile.rows // tile.tall, tile.columns // tile.wide
         self.high, self.long = _side_by_side(tile.tall), _side_by_side(tile.wide)
-        # Terms written out in a turn: more cost registers (163 for four: one block less) and time to
-        # compile, one costs a quarter more instructions.
+        # Terms written out in a turn: four cost registers (163 a thread: a block less) and time to
+        # compile, one costs a tenth more instructions.
         self.steps = 2 - tile.depth % 2
         self.buffer = tile.depth * (tile.rows + LINE + tile.columns + LINE)
         # Rows of C that go to the epilogue at a time: whole groups of the threads' rows.
@@ -217,9 +217,9 @@ class _Tiles(_Epilogue):
             # Places are products and sums of multiples of four: that shows the compiler which words
             # may be read together. A place that is counted up would not.
             with out.block(f"for n in range(np.uint64({depth // self.steps}))"):
-                for name, width in (("a", tile.rows), ("b", tile.columns)):
-                    step = f"n * np.uint64({self.steps * (width + LINE)})"
-                    out.line(f"{name}_at = here + {step} + {'y' if name == 'a' else 'x'}_at")
+                for place, own, width in (("a", "y", tile.rows), ("b", "x", tile.columns)):
+                    walked = f"n * np.uint64({self.steps * (width + LINE)})"
+                    out.line(f"{place}_at = here + {walked} + {own}_at")
                 for step in range(self.steps):
                     self._multiply(step)
             self._bring("stow", "next", f"np.uint64((turn & 1) * {self.buffer})")

@@ -11,7 +11,8 @@ import pytest
 from chainrule.compiler.emit.cuda import emit
 from chainrule.compiler.emit.cuda import emit_kernel as emit_all
 from chainrule.compiler.emit.cuda_kernel import WHOLE, CudaKernel, Launch, Tile, Tuning
-from chainrule.compiler.emit.cuda_tiles import TILES, choose_tile
+from chainrule.compiler.emit.cuda_teams import Team, beside, choose_team
+from chainrule.compiler.emit.cuda_tiles import TILES, choose_parts, choose_tile
 from chainrule.compiler.emit.cuda_writer import literal
 from chainrule.compiler.plan import (
     Access,
@@ -150,6 +151,42 @@ def test_the_tile_of_a_product_shrinks_until_the_device_is_full() -> None:
     assert choose_tile(dense(columns=128), 64, Tuning(), WHOLE) == TILES[-1]
     own = Tile(8, 8, 8, 2, 2)
     assert choose_tile(dense(), 64, Tuning(tile=own), WHOLE) == own
+
+
+def test_narrow_products_take_narrow_tiles() -> None:
+    rows = (Extent(1, True), Extent(56), Extent(56))
+
+    def tile(columns: int, dtype: str = "f32") -> Tile:
+        made = replace(dense(columns), rows=rows, dtype=dtype)
+        return choose_tile(made, 32, Tuning(), WHOLE)
+
+    assert (tile(256).rows, tile(256).columns) == (128, 128)
+    assert tile(64).columns == 64 and tile(12).columns == 16
+    assert tile(256, "f64").tall * tile(256, "f64").wide <= 16, "doubles take two registers"
+
+
+def test_a_long_depth_is_cut_by_shape_not_by_device() -> None:
+    deep = replace(dense(64), rows=(Extent(576),), depth=(Extent(1, True), Extent(3136)))
+    parts = choose_parts(deep, 32, Tuning())
+    assert parts == choose_parts(deep, 32, Tuning(blocks=16))
+    assert parts.count > 16 and parts.count * parts.length >= 32 * 3136
+    assert (parts.count - 1) * parts.length < 32 * 3136, "no part is empty on a full batch"
+    assert choose_parts(dense(), 64, Tuning()) == WHOLE, "784 terms are not worth a second launch"
+
+
+def pooled(kept: tuple[int, int, int], strides: tuple[int, ...]) -> Stage:
+    fold = Fold(Access(1, "f32", (4, 2, 1)), Element(0), "max", 2)
+    return Stage((*kept, 3, 3), (Access(0, "f32", strides),), (), (), (fold,))
+
+
+def test_neighbouring_threads_read_neighbouring_words() -> None:
+    channels_last = pooled((8, 8, 64), (1280, 128, 1, 640, 64))
+    channels_first = pooled((64, 8, 8), (100, 20, 2, 10, 1))
+    assert beside(channels_last, False) and not beside(channels_first, False)
+    few, many = (choose_team(channels_last, n, 9, False, Tuning()) for n in (64, 10**6))
+    assert few == Team(8, 32, row_first=False), "a warp reads 32 channels"
+    assert many == Team(1, 256, row_first=False), "with enough results, each has one thread"
+    assert choose_team(channels_first, 64, 9, False, Tuning()).row_first
 
 
 def test_blocks_cover_the_extents() -> None:

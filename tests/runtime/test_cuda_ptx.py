@@ -32,6 +32,7 @@ from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime import cuda_toolkit
 from chainrule.runtime.cuda import CudaDevice
 from chainrule.runtime.cuda_modules import compile_ptx, export, write_module
+from tests.runtime.cuda_images import Image, by_data, by_weights, forward
 from tests.runtime.cuda_plans import (
     SIMULATOR,
     Arena,
@@ -69,10 +70,11 @@ def several(dtype: str = "f32") -> Plan:
     over = Fold(whole(1, (784,), dtype, batched=False), Element(0), "sum", 0, True)
     best = Fold(Access(1, "i32", (), 0, 1), Element(0), "argmax", 1)
     return arena.plan(
-        product((0, 1, 2, 3), (m, Extent(10), Extent(784)), Matrix(0, (784,), (1,)), Matrix(1, (1,), (784,)),
-                affine_epilogue(bias, write, dtype), dtype=dtype),
-        product((0, 3, 9), (Extent(10), Extent(784), m), Matrix(1, (1,), (10,)), Matrix(0, (784,), (1,)),
-                plain_epilogue(Access(2, dtype, (784, 1)), dtype), dtype=dtype),
+        product((0, 1, 2, 3), (m, Extent(10), Extent(784)), Matrix(0, (784,), (1,)),
+                Matrix(1, (1,), (784,)), affine_epilogue(bias, write, dtype), dtype=dtype),
+        product((0, 3, 9), (Extent(10), Extent(784), m), Matrix(1, (1,), (10,)),
+                Matrix(0, (784,), (1,)), plain_epilogue(Access(2, dtype, (784, 1)), dtype),
+                dtype=dtype),
         _slots(softmax_loops(10, dtype), (3, 5, 4, 5)),
         _slots(softmax_loops(784, dtype), (0, 5, 6, 5)),
         loops((0, 7), Stage((784,), (whole(0, (784,), dtype),), (), (), (over,)), batched=False,
@@ -131,6 +133,26 @@ def test_the_inner_loop_of_a_product_has_no_index_tests() -> None:
     assert inner.count("ld.shared") <= 10 and inner.count("ld.shared.v4") >= 7
     assert len(inner.splitlines()) - 128 <= 40
     assert "shr.s64" not in inner and "ld.global" not in inner
+
+
+@pytest.mark.parametrize("cc", TARGETS)
+@pytest.mark.parametrize("make", [forward, by_weights, by_data])
+def test_convolutions_divide_by_multiplying(make: object, cc: tuple[int, int]) -> None:
+    """Where a row or a term of nested axes lies costs 32-bit products, no division."""
+    image = Image(9, 9, 8, 3, 3, 8)
+    x, y, w = (9, 9, 8), (*image.result, 8), (3, 3, 8, 8)
+    shapes = {
+        forward: ((x, True), (w, False), ((8,), False), (y, True)),
+        by_weights: ((x, True), (y, True), (w, False)),
+        by_data: (((11, 11, 8), True), (w, False), (x, True)),
+    }[make]  # type: ignore[index]
+    arena = Arena(64)
+    for number, (shape, batched) in enumerate(shapes):
+        arena.add(f"s{number}", shape, "output", batched=batched)
+    texts = compile_ptx(arena.plan(make(image)), cc)  # type: ignore[operator]
+    for ptx in texts.values():
+        assert not re.search(r"\b(div|rem)\.[su]|\.f64", ptx.partition("ld.global.f32")[2])
+    assert len(texts) == (2 if make is by_weights else 1)
 
 
 def test_export_writes_text_ptx_and_the_launch_list(tmp_path: Path) -> None:

@@ -151,6 +151,35 @@ else:
             stages.append(Stage(inner, (whole(k, inner),), (), (Write(to, Element(0)),)))
         agree(arena.plan(loops((0, 1, 2, 3, 4), *stages)), replace(SMALL, threads=threads))
 
+    @pytest.mark.parametrize("batched", [True, False])
+    def test_pieces_that_do_not_meet_are_one_launch(batched: bool) -> None:
+        """A border above and below, and what is between, doubled."""
+        arena = Arena(3)
+        line, inner = WIDE * CHANNELS, (HIGH - 3, WIDE, CHANNELS)
+        arena.add("x", inner, "input", batched=batched)
+        arena.add("y", IMAGE, batched=batched)
+        size = SIZE if batched else 0
+        above = Write(Access(1, "f32", (1,), 0, size), Literal(3.0))
+        below = Write(Access(1, "f32", (line, 1), (HIGH - 2) * line, size), Literal(4.0))
+        between = Access(1, "f32", (line, CHANNELS, 1), line, size)
+        stages = (
+            Stage((line,), (), (), (above,)),
+            Stage((2, line), (), (), (below,)),
+            Stage(inner, (whole(0, inner, batched=batched),),
+                  (Let(Call("add", Element(0), Element(0)), "f32"),), (Write(between, Temp(0)),)),
+        )  # fmt: skip
+        plan = arena.plan(loops((0, 1), *stages, batched=batched))
+        for threads in (4, 64):
+            tuning = replace(SMALL, threads=threads)
+            assert names(plan, tuning) == ["pieces"]
+            agree(plan, tuning)
+        met = replace(below, access=replace(below.access, offset=(HIGH - 3) * line))
+        stages = (stages[0], replace(stages[1], writes=(met,)), stages[2])
+        plan = arena.plan(loops((0, 1), *stages, batched=batched))
+        tuning = replace(SMALL, threads=2)
+        assert names(plan, tuning) == ["pieces", "elements"], "the last of two writes must win"
+        agree(plan, tuning)
+
     @pytest.mark.parametrize("tuning", TUNINGS)
     def test_channels_are_scaled_shifted_and_dropped(tuning: Tuning) -> None:
         arena = Arena(3)
@@ -179,18 +208,19 @@ else:
         arena.add("scale", (), batched=True)
         arena.add("y", IMAGE, batched=True)
         one = lambda slot: Access(slot, "f32", (0, 0, 0), 0, 1)  # noqa: E731
-        per = Literal(1 / SIZE)
+        per, less = Literal(1 / SIZE), Let(Call("sub", Element(0), Element(1)), "f32")
         stages = (
             Stage(IMAGE, (whole(0, IMAGE),), (Let(Call("mul", Element(0), per), "f32"),), (),
                   (Fold(Access(1, "f32", (), 0, 1), Temp(0), "sum", 3),)),
             Stage(IMAGE, (whole(0, IMAGE), one(1)),
-                  (Let(Call("sub", Element(0), Element(1)), "f32"), Let(Call("square", Temp(0)), "f32"),
-                   Let(Call("mul", Temp(1), per), "f32")), (),
+                  (less, Let(Call("square", Temp(0)), "f32"),
+                   Let(Call("mul", Temp(1), per), "f32")),
+                  (),
                   (Fold(Access(2, "f32", (), 0, 1), Temp(2), "sum", 3),)),
             Stage((), (Access(2, "f32", (), 0, 1),), (Let(Call("rsqrt", Element(0)), "f32"),),
                   (Write(Access(2, "f32", (), 0, 1), Temp(0)),)),
             Stage(IMAGE, (whole(0, IMAGE), one(1), one(2)),
-                  (Let(Call("sub", Element(0), Element(1)), "f32"), Let(Call("mul", Temp(0), Element(2)), "f32")),
+                  (less, Let(Call("mul", Temp(0), Element(2)), "f32")),
                   (Write(whole(3, IMAGE), Temp(1)),)),
         )  # fmt: skip
         plan, tuning = arena.plan(loops((0, 1, 2, 3), *stages)), Tuning(threads=threads, turns=1000)
