@@ -85,13 +85,14 @@ class Program:
     def rows(self, thread: int = 0) -> tuple[list[int], list[int]]:
         """The byte offsets of every launch's slots and of kernel scratch; where each row starts."""
         behind = aligned(self.plan.arena) + thread * self.private
+        scratch = behind + self.planned
         buffers = self.plan.buffers
         places = [b.offset + (behind if b.kind == "scratch" else 0) for b in buffers]
         rows: list[int] = []
         starts = []
         for launch in self.launches:
             starts.append(len(rows))
-            rows += [*(places[i] for i in launch.slots), behind + self.planned]
+            rows += [*[places[i] for i in launch.slots], scratch]
         return rows, starts
 
 
