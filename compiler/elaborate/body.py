@@ -39,25 +39,33 @@ def run_body(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> None:
 
 
 def _chosen(statement: s.Statement, scope: Scope) -> bool:
-    """Is the guard of a statement true? `otherwise` is what is left of the chain just before."""
+    """Is the guard of a statement true? `otherwise` is what the guarded statements directly above
+    leave over: those about the same name where there are any, else all of them."""
     guard = statement.guard
     if guard is None:
-        scope.branch_taken = None
+        scope.chain.clear()
         return True
+    subjects = _subjects(statement)
     if guard.condition is not None:
         chosen = condition(guard.condition, scope)
-        scope.branch_taken = bool(scope.branch_taken) or chosen
+        scope.chain.append((subjects, chosen))
         if not chosen:
             scope.skipped |= dict.fromkeys(_defines(statement), guard.condition.span)
         return chosen
-    if scope.branch_taken is None:
+    if not scope.chain:
         raise fail(
             "E240",
             "`otherwise` without a `when` just before it",
             guard.span,
             help="put it directly below the statement with `when`",
         )
-    return not scope.branch_taken
+    same = [taken for other, taken in scope.chain if other & subjects]
+    return not any(same or [taken for _, taken in scope.chain])
+
+
+def _subjects(statement: s.Statement) -> frozenset[str]:
+    """The names that a statement defines, or what kind of statement it is."""
+    return frozenset(_defines(statement)) or frozenset({type(statement).__name__})
 
 
 def condition(e: s.Expr, scope: Scope) -> bool:
@@ -286,7 +294,7 @@ def _own_word(kind: str, e: s.Expr) -> str:
 def _when(statement: s.When, scope: Scope, top: bool) -> None:
     chosen = statement.body if condition(statement.condition, scope) else statement.otherwise
     run_body(chosen, scope, top)
-    scope.branch_taken = None
+    scope.chain.clear()
 
 
 def _repeat(statement: s.Repeat, scope: Scope, top: bool) -> None:

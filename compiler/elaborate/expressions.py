@@ -96,10 +96,10 @@ def _places(e: s.Expr) -> tuple[Span, ...]:
 
 def _binary(left: Meaning, e: s.Binary, scope: Scope) -> Meaning:
     right = evaluate(e.right, scope)
-    if e.op in ("==", "!=") and isinstance(left, tuple) != isinstance(right, tuple):
-        other = right if isinstance(left, tuple) else left
-        if is_number(other):  # `padding == same` where the padding is (1, 2)
-            return e.op == "!="
+    sides = (left, right)
+    known = all(isinstance(m, tuple) or is_number(m) for m in sides)
+    if known and e.op in ("==", "!=") and any(isinstance(m, tuple) for m in sides):
+        return (left == right) == (e.op == "==")  # is the padding (1, 2), or `same`?
     if is_number(left) and is_number(right) and INFIX[e.op] in NUMERIC:
         return number_call(INFIX[e.op], [left, right], e.span)
     a, b = operand(left, e.left.span, scope), operand(right, e.right.span, scope)

@@ -140,7 +140,7 @@ def _meant(name: s.Name, scope: Scope) -> str:
 
 def _spelt(e: s.Expr, scope: Scope) -> str:
     """An initialiser as a summary shows it."""
-    return _meant(e, scope) if isinstance(e, s.Name) else e.span.text
+    return _meant(e, scope).removesuffix("_init") if isinstance(e, s.Name) else e.span.text
 
 
 def _fitted(results: Mapping[str, Value], type: Type, block: s.Block, e: s.Expr) -> Value:

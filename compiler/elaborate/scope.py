@@ -147,7 +147,8 @@ class Scope:
     layers_made: int = 0  # in this application, so that the next one finds them again
     results: dict[str, Value] = field(default_factory=dict)
     given_at: dict[str, Span] = field(default_factory=dict)  # of the results
-    branch_taken: bool | None = None  # of the `when` chain just before
+    # The guarded statements just above: what each is about, and whether it was run.
+    chain: list[tuple[frozenset[str], bool]] = field(default_factory=list)
     skipped: dict[str, Span] = field(default_factory=dict)  # names whose condition did not hold
 
     def lookup(self, name: str) -> Meaning | None:

@@ -116,6 +116,92 @@ net t(deep = false) {
     assert len(net(text, deep="true").params) == 4
 
 
+@pytest.mark.parametrize(("deep", "found"), [("true", [2.0, 20.0]), ("false", [1.0, 10.0])])
+def test_otherwise_belongs_to_the_statements_about_the_same_name(deep, found) -> None:
+    text = f"""
+net t(deep = {deep}) {{
+  input x: [2]
+  a = 3  when deep and not deep
+  a = 2  when deep
+  b = 10 when not deep
+  a = 1  otherwise
+  b = 20 otherwise
+  output a + 0 * x[0:1], second = b + 0 * x[0:1]
+}}
+"""
+    graph = net(text)
+    values = evaluate([o.value for o in graph.outputs], {"x": np.ones((1, 2))}, batch=1)
+    assert [float(v[0, 0]) for v in values] == found
+
+
+def test_a_name_without_a_value_in_this_case_is_told_with_its_condition() -> None:
+    (found,) = mistakes("""
+net t(depth = 4) {
+  input x: [2]
+  k = 1 when depth == 2
+  k = 2 when depth == 3
+  y = k * x
+  output k + y
+}
+""")
+    assert found.code == "E212" and "none of its conditions holds" in found.message
+    assert found.labels[0].text == "does not hold, where depth is 4"
+
+
+def test_words_and_infinity_have_a_meaning_unless_the_file_gives_them_one() -> None:
+    text = """
+block pick(how = same) {
+  input x: [n]
+  output x + 1    when how == same
+  output x + 2    when how == (1, 2)
+  output x + 3    otherwise
+}
+net t {
+  input x: [3]
+  valid = pick(x, (1, 2))
+  output valid + pick(x) + pick(x, "other") + max(x, -inf)
+}
+"""
+    (value,) = evaluate([net(text).of_kind("output")[0].value], {"x": X}, batch=2)
+    np.testing.assert_allclose(value, 4 * X + 6)
+
+
+def test_space_stands_for_the_axes_of_an_image_but_its_channels() -> None:
+    image = np.random.default_rng(0).normal(size=(5, 2, 3, 4))
+    graph = net("""
+net t {
+  input x: [2, 3, 4]
+  mu = mean(x, over = space)
+  output mean(x, over = (batch, space)) + 0 * mu, each = mu, shaped = per_channel(mu, like = x) + 0 * x
+}
+""")
+    whole, each, shaped = evaluate([o.value for o in graph.outputs], {"x": image}, batch=5)
+    np.testing.assert_allclose(whole, np.tile(image.mean((0, 2, 3)), (5, 1)))
+    np.testing.assert_allclose(each, image.mean((2, 3)))
+    np.testing.assert_allclose(shaped, image.mean((2, 3), keepdims=True) + 0 * image)
+
+
+@pytest.mark.parametrize(
+    ("call", "frame"),
+    [
+        ("pad(2)", ((2, 2), (2, 2))),
+        ("pad((1, 0))", ((1, 1), (0, 0))),
+        ("pad(((1, 0), 2))", ((1, 0), (2, 2))),
+        ("pad(0)", ((0, 0), (0, 0))),
+    ],
+)
+def test_padding_is_written_for_all_sides_or_for_each(call, frame) -> None:
+    image = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    graph = net(f"net t {{\n  input x: [3, 4, 5]\n  output x -> {call}\n}}")
+    (value,) = evaluate([graph.outputs[0].value], {"x": image}, batch=2)
+    np.testing.assert_array_equal(value, np.pad(image, ((0, 0), (0, 0), *frame)))
+
+
+def test_a_setting_can_name_the_initialiser() -> None:
+    graph = net("net t {\n  input x: [3]\n  output x -> dense(2, init = normal)\n}")
+    assert graph.leaves["dense.W"].initialiser == "~ normal"
+
+
 def test_dropout_acts_only_in_training() -> None:
     text = "net t {\n  input x: [4]\n  output x -> dropout(0.5)\n}"
     assert any(v.op.name == "uniform" for v in net(text, training=True).nodes)

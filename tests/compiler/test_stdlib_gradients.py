@@ -25,6 +25,42 @@ CALLS = {
 }
 METRICS = "metrics.net"  # counts: they have no gradient
 
+# Layers of images [4, 5, 6], and how each is called: plain, and strided, dilated, grouped, padded.
+IMAGES = {
+    "conv": (
+        "conv(3, 3)",
+        "conv(4, (3, 2), stride = 2, padding = 1, groups = 2)",
+        "conv(2, 2, dilation = (2, 1), padding = valid, bias = false)",
+        "conv(2, 3, stride = (1, 2), padding = ((1, 0), (2, 1)))",
+    ),
+    "depthwise_conv": ("depthwise_conv(3)", "depthwise_conv(3, stride = 2, multiplier = 2)"),
+    "conv_transpose": (
+        "conv_transpose(3, 4, stride = 2)",
+        "conv_transpose(4, 3, stride = (2, 1), padding = 1, groups = 2, bias = false)",
+        "conv_transpose(2, 2, stride = 3, padding = valid, dilation = 2)",
+    ),
+    "max_pool": ("max_pool(2)", "max_pool(3, stride = 2, padding = 1)"),
+    "avg_pool": (
+        "avg_pool(2)",
+        "avg_pool(3, stride = 2, padding = same)",
+        "avg_pool(3, stride = 2, padding = 1, counted = false)",
+    ),
+    "global_avg_pool": ("global_avg_pool",),
+    "global_max_pool": ("global_max_pool",),
+    "upsample": ("upsample", "upsample((1, 3))"),
+    "spatial_dropout": ("spatial_dropout(0.4)",),
+    "dropout": ("dropout(0.4)",),
+    "batchnorm": ("batchnorm",),
+    "groupnorm": ("groupnorm(2)", "groupnorm(1)"),
+    "instancenorm": ("instancenorm",),
+    "layernorm": ("layernorm",),
+    "lrn": ("lrn(size = 3, alpha = 0.3, beta = 0.75, k = 1)",),
+    "prelu": ("prelu",),
+    "flat": ("flat",),
+    "pad": ("pad(1)", "pad(((0, 1), (1, 0), 2), value = 0.5)"),
+}
+IMAGE_ONLY = set(IMAGES) - {"dropout", "batchnorm", "layernorm", "prelu", "flat", "spatial_dropout"}
+
 
 def blocks(inputs: int) -> dict[str, str]:
     """Name -> call, of every layer (one input) or loss (two) of the library."""
@@ -33,7 +69,7 @@ def blocks(inputs: int) -> dict[str, str]:
         block = library_block(name)
         if isinstance(block, s.Optimizer) or block.span.source.name.endswith(METRICS):
             continue
-        if len(inputs_of(block)) == inputs:
+        if len(inputs_of(block)) == inputs and name not in IMAGE_ONLY:
             found[name] = CALLS.get(name) or default_call(block, inputs)
     return found
 
@@ -66,6 +102,25 @@ net t {{
 }}
 """)
     check_gradients(graph, batch=3)
+
+
+def test_every_layer_of_images_is_checked() -> None:
+    files = ("images.net", "normalisation.net")
+    found = {n for n in library_names() if library_block(n).span.source.name.endswith(files)}
+    assert found - set(IMAGES) == set()
+
+
+@pytest.mark.parametrize("layer", [call for calls in IMAGES.values() for call in calls])
+def test_the_gradient_through_a_layer_of_images_equals_finite_differences(layer) -> None:
+    graph = net(f"""
+net t {{
+  input x: [2, 5, 6]
+  z = x -> conv(4, 1)
+  y = z -> {layer}
+  loss sum(y * y * 0.5 + y)
+}}
+""")
+    check_gradients(graph, batch=2)
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
