@@ -1,15 +1,16 @@
-"""Cost of the stages before any kernel is compiled, for a deep net: `python
-benchmarks/frontend.py`.
+"""Cost of the stages before any kernel is compiled, for a deep net: `python benchmarks/frontend.py
+[layers [optimizer]]`, or `python benchmarks/frontend.py examples/resnet.net depth=152`.
 
-Prints seconds for each stage of an MLP of 1,000 layers (or as many as given), and what building
-the same graph as a networkx.MultiDiGraph takes: the reason why `Graph` builds one only when
-asked.
+Prints seconds for each stage of an MLP of 1,000 layers (or as many as given), or of a file with
+its settings, and what building the same graph as a networkx.MultiDiGraph takes: the reason why
+`Graph` builds one only when asked.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.passes import lower, optimise, stabilise
@@ -39,11 +40,20 @@ train deep on digits() {{
 """
 
 
+def asked() -> tuple[Source, dict[str, str]]:
+    """The file to measure, and its settings."""
+    given = sys.argv[1:]
+    if given and given[0].endswith(".net"):
+        settings = dict(word.split("=", 1) for word in given[1:])
+        return Source(given[0], Path(given[0]).read_text(encoding="utf-8")), settings
+    layers = int(given[0]) if given else 1000
+    return Source("deep.net", text(layers, given[1] if len(given) > 1 else "sgd(lr = 0.1)")), {}
+
+
 @without_collector()
 def main() -> None:
-    layers = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    optimizer = sys.argv[2] if len(sys.argv) > 2 else "sgd(lr = 0.1)"
-    forward(parse_module(Source("warm.net", text(1, optimizer))))  # the library is parsed once
+    source, settings = asked()
+    forward(parse_module(Source("warm.net", text(1, "sgd(lr = 0.1)"))))  # the library, parsed once
     start = last = time.perf_counter()
 
     def lap(stage: str, nodes: int) -> None:
@@ -52,9 +62,9 @@ def main() -> None:
         print(f"{stage:<10} {now - last:7.3f} s   {nodes:>7} nodes")
         last = now
 
-    module = parse_module(Source("deep.net", text(layers, optimizer)))
+    module = parse_module(source, settings)
     lap("parse", 0)
-    graph = forward(module, training=True)
+    graph = forward(module, module.trains[0].name.id, training=True)
     lap("elaborate", len(graph.nodes))
     graph = stabilise(graph)
     lap("stabilise", len(graph.nodes))
