@@ -33,6 +33,7 @@ from .cpu_product_shape import (
     turned,
 )
 from .cpu_product_text import extent, packed, parts, product_of, sum_of, times, units
+from .cpu_winograd import winograd_body
 
 ALIGN = 64  # bytes
 MANY = 200  # rows for which a panel of B may be copied at little cost
@@ -53,6 +54,9 @@ def product_body(
     kernel: Product, capacity: int, registers: int, block: Block | None = None
 ) -> WrittenProduct:
     """The text of a `Product` kernel, after the slots have been given names."""
+    fast = winograd_body(kernel, capacity, registers) if block is None else None
+    if fast is not None:
+        return WrittenProduct(fast.words, fast.lines, fast.divisible, fast.scratch)
     return _Product(turned(kernel), capacity, registers, block).written()
 
 

@@ -44,18 +44,18 @@ class Finish:
         loops.insert(self.outer, Loop("(j + s)", None, (len(kernel.rows),), vector=True))
         self.loops = (Loop("l", None, (-2,)), *loops)
         self.program = Body(
-            kernel.epilogue, self.loops, self.places(kernel.epilogue.reads), lanes,
+            kernel.epilogue, self.loops, self.places(kernel.epilogue.reads, 0), lanes,
             self.counter(names), fixed={0: Given("x", kernel.dtype, len(self.loops))},
             tail="(w - s)",
         )  # fmt: skip
 
-    def places(self, accesses: tuple[Access, ...]) -> tuple[Place, ...]:
-        """Accesses in the order of the loops: rows outside a block, columns, rows of the block."""
+    def places(self, accesses: tuple[Access, ...], first: int) -> tuple[Place, ...]:
+        """Accesses, of which `first` come before, in the order of the loops: rows outside a block,
+        columns, rows of the block."""
         result = []
-        for access in accesses:
-            steps = access.strides or (0,) * (len(self.kernel.rows) + 1)
-            rows = [steps[a.axes[-1]] if a.axes else 0 for a in self.rows]
-            rows.insert(self.outer, steps[-1])
+        for n, access in enumerate(accesses, first):
+            rows = [a.places[n] for a in self.rows]
+            rows.insert(self.outer, access.strides[-1] if access.strides else 0)
             result.append(Place(access.slot, access.dtype, access.offset, (access.example, *rows)))
         return tuple(result)
 
@@ -104,7 +104,7 @@ class Finish:
                 load = f"x = load({pointer}, {place} + ({row}) * {self.width} + s, {self.lanes})"
                 lines += indent([load], depth)
             lines += indent(self.program.lines(3 + self.outer + n, part), depth)
-        places = self.places(tuple(w.access for w in stage.writes))
+        places = self.places(tuple(w.access for w in stage.writes), len(stage.reads))
         writes = [
             self.program.write(place, self.program.vector_of(w.value, place.dtype), part)
             for w, place in zip(stage.writes, places, strict=True)
