@@ -154,3 +154,39 @@ train deep on d {{
   checkpointing {setting}
 }}
 """
+
+
+def residual_images(checkpointing: str) -> Graph:
+    text = f"""
+block unit(o) {{
+  input x: [c, h, w]
+  param W: [o, c, 3, 3] ~ normal(0.2)
+  z = convolve(x, W, padding = 1)
+  centred = z - mean(z, over = (batch, 1, 2), keep = true)
+  output relu(centred / sqrt(mean(centred^2, over = (batch, 1, 2), keep = true) + 0.00001))
+}}
+net images {{
+  input x: [2, 5, 4]
+  input y: class[3]
+  a = x -> unit(4)
+  repeat 4 {{
+    a = relu(a + (a -> unit(4) -> dropout(0.2) -> unit(4)))
+  }}
+  loss cross_entropy(mean(a, axis = (1, 2)) -> dense(3), y)
+}}
+data d = xor()
+train images on d {{
+  optimizer sgd(lr = 0.1)
+  epochs 1
+  {checkpointing}
+}}
+"""
+    module = parse_module(Source("images.net", text))
+    ((graph, _),) = steps(module, module.trains[0], dtype="f64")
+    return graph
+
+
+def test_residual_convolutions_with_dropout_are_computed_again_from_their_sums():
+    plans = [compile_plan(residual_images(c), 64) for c in ("", "checkpointing auto")]
+    assert temporaries(plans[1]) < 0.6 * temporaries(plans[0])
+    assert_plan_is_right(recompute(lower(optimise(residual_images("checkpointing 3")))))
