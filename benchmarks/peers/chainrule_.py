@@ -18,12 +18,12 @@ ACTIVATIONS = ("relu", "tanh", "flat", "batchnorm", "global_avg_pool")
 OPTIMIZERS = {"sgd": "sgd(lr = {})", "momentum": "heavy_ball(lr = {})", "adam": "adam(lr = {})"}
 BASIC = """
 block basic(channels, stride = 1) {
-  input x
+  input x: [c, h, w]
   a = x -> conv(channels, 3, stride = stride, bias = false) -> batchnorm -> relu
   output relu((a -> conv(channels, 3, bias = false) -> batchnorm) + x)
 }
 block wider(channels, stride = 2) {
-  input x
+  input x: [c, h, w]
   a = x -> conv(channels, 3, stride = stride, bias = false) -> batchnorm -> relu
   s = x -> conv(channels, 1, stride = stride, padding = 0, bias = false) -> batchnorm
   output relu((a -> conv(channels, 3, bias = false) -> batchnorm) + s)
