@@ -1,4 +1,4 @@
-"""Convolutions of odd shapes in all directions: right, and on any number of threads the same bits."""
+"""Convolutions of odd shapes, all directions: right, and on any thread count the same bits."""
 
 from __future__ import annotations
 
