@@ -7,6 +7,8 @@ the same ones with any number of threads. The key is (seed low ⊕ seed high, st
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import pi, prod
 from typing import Any
 
@@ -19,6 +21,8 @@ Words = NDArray[np.uint32]
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
+_PART = 1 << 14  # elements drawn at a time
+_MANY = 64  # parts from which on threads pay
 
 
 def threefry2x32(key: tuple[int, int], x0: Words, x1: Words) -> tuple[Words, Words]:
@@ -38,22 +42,47 @@ def threefry2x32(key: tuple[int, int], x0: Words, x1: Words) -> tuple[Words, Wor
     return a, b
 
 
-def words(shape: tuple[int, ...], stream: int, seed: int, step: int) -> tuple[Words, Words]:
-    """Two random words for every element of an array of that shape (a batch axis leading)."""
+def words(counter: NDArray[np.uint64], stream: int, seed: int, step: int) -> tuple[Words, Words]:
+    """Two random words for every counter."""
     key = ((seed ^ (seed >> 32)) & _MASK, stream)
-    counter = np.arange(prod(shape), dtype=np.uint64).astype(np.uint32)
     steps = np.full(counter.shape, step & _MASK, np.uint32)
-    first, second = threefry2x32(key, counter, steps)
-    return first.reshape(shape), second.reshape(shape)
+    return threefry2x32(key, counter.astype(np.uint32), steps)
+
+
+def _drawn(sample: Callable[[Words, Words], NDArray[np.float64]], shape: tuple[int, ...],
+           stream: int, dtype: str, seed: int, step: int) -> NDArray[Any]:  # fmt: skip
+    """`sample` of the words of every element of an array (a batch axis leading).
+
+    Part by part, so that the two dozen intermediate arrays of the generator stay in the cache: the
+    weights of a large net are drawn three times faster. On all processors, as the counters do not
+    depend on each other.
+    """
+    count = prod(shape)
+    result = np.empty(count, DTYPES[dtype])
+
+    def draw(start: int) -> None:
+        counter = np.arange(start, min(start + _PART, count), dtype=np.uint64)
+        result[start : start + _PART] = sample(*words(counter, stream, seed, step))
+
+    starts = range(0, count, _PART)
+    if len(starts) < _MANY:
+        for start in starts:
+            draw(start)
+    else:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(draw, starts))
+    return result.reshape(shape)
 
 
 def uniform(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int) -> NDArray[Any]:
     """In [0, 1): 24 random bits in f32, 53 in f64."""
-    first, second = words(shape, stream, seed, step)
-    if dtype == "f32":
-        return np.asarray(_bits24(first), np.float32)
-    high, low = first >> np.uint32(5), second >> np.uint32(6)
-    return np.asarray((high * 67108864.0 + low) / 9007199254740992.0)
+
+    def long(first: Words, second: Words) -> NDArray[np.float64]:
+        high, low = first >> np.uint32(5), second >> np.uint32(6)
+        return np.asarray((high * 67108864.0 + low) / 9007199254740992.0)
+
+    short = dtype == "f32"
+    return _drawn(lambda a, b: _bits24(a) if short else long(a, b), shape, stream, dtype, seed, step)
 
 
 def normal(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int) -> NDArray[Any]:
@@ -61,9 +90,12 @@ def normal(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int
 
     Both types use the same 24-bit u₁ and u₂; the arithmetic is f64 here, and rounded once.
     """
-    first, second = words(shape, stream, seed, step)
-    u1, u2 = 1 - _bits24(first), _bits24(second)
-    return np.asarray(np.sqrt(-2 * np.log(u1)) * np.cos(2 * pi * u2), DTYPES[dtype])
+
+    def sample(first: Words, second: Words) -> NDArray[np.float64]:
+        u1, u2 = 1 - _bits24(first), _bits24(second)
+        return np.asarray(np.sqrt(-2 * np.log(u1)) * np.cos(2 * pi * u2))
+
+    return _drawn(sample, shape, stream, dtype, seed, step)
 
 
 def orthogonal(
