@@ -82,7 +82,9 @@ def uniform(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: in
         return np.asarray((high * 67108864.0 + low) / 9007199254740992.0)
 
     short = dtype == "f32"
-    return _drawn(lambda a, b: _bits24(a) if short else long(a, b), shape, stream, dtype, seed, step)
+    return _drawn(
+        lambda a, b: _bits24(a) if short else long(a, b), shape, stream, dtype, seed, step
+    )
 
 
 def normal(shape: tuple[int, ...], stream: int, dtype: str, seed: int, step: int) -> NDArray[Any]:
