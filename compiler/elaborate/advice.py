@@ -29,15 +29,20 @@ def image_of(shape: tuple[int, ...], text: str) -> str:
     return f"make it an image: `{text} -> reshape([channels, height, width])`"
 
 
-def shortcut(args: Sequence[Value | float]) -> str:
+def for_shapes(code: str, args: Sequence[Value | float], help: str) -> str:
+    """The help of a shape error: better than the operation's own where the operands are images."""
+    images = [a for a in args if isinstance(a, Value) and len(a.shape) == 3]
+    if len(images) == len(args) == 2 and code == "E302":
+        return _shortcut(*images)
+    if len(images) == len(args) and code == "E322":
+        return "channels are joined where height and width agree: pool or upsample one of them"
+    if code == "E330":
+        return help or "a kernel is [results, channels / groups, height, width]"
+    return help
+
+
+def _shortcut(x: Value, y: Value) -> str:
     """Two images that cannot be added: which of them needs which projection (He et al., 2016)."""
-    if len(args) != 2:
-        return ""
-    x, y = args
-    if not isinstance(x, Value) or not isinstance(y, Value):
-        return ""
-    if len(x.shape) != 3 or len(y.shape) != 3:
-        return ""
     if (y.shape[1:], -y.shape[0]) > (x.shape[1:], -x.shape[0]):
         x, y = y, x  # x is the one that was there first: larger, or of fewer channels
     strides = [-(-a // b) for a, b in zip(x.shape[1:], y.shape[1:], strict=True)]

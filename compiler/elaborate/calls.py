@@ -68,7 +68,7 @@ def operation_call(
             help=f"`chainrule doc {op.name}` shows how it is used",
         )
     for key in SHAPES:
-        _whole_numbers(op.name, options.get(key), written_at(named, key, span))
+        _whole_numbers(op.name, key, options.get(key), written_at(named, key, span))
     values = tuple(operand_of(a, span, scope) for a in operands)
     if "over" in options:
         options["over"] = _spatial(options["over"], values[0])
@@ -137,8 +137,8 @@ def only(
             raise no_option(name, key, options, written_at(named, key, span))
 
 
-def _whole_numbers(name: str, sizes: Meaning | None, span: Span) -> None:
-    """What a quotient that does not divide leaves: a shape of fractions. Raises Failure E307."""
+def _whole_numbers(name: str, key: str, sizes: Meaning | None, span: Span) -> None:
+    """A quotient may leave a fraction, a difference nothing. Raises Failure E307."""
     items = sizes if isinstance(sizes, tuple) else (sizes,)
     for n in items:
         if isinstance(n, float) and not n.is_integer():
@@ -147,6 +147,13 @@ def _whole_numbers(name: str, sizes: Meaning | None, span: Span) -> None:
                 f"a size is a whole number, `{name}` got {n:g}",
                 span,
                 help="choose sizes that divide without a remainder",
+            )
+        if key == "size" and isinstance(n, int) and n < 1:
+            raise fail(
+                "E307",
+                f"a size is a whole number from 1, `{name}` got {n}",
+                span,
+                help="nothing is left: pad or cut away less",
             )
 
 

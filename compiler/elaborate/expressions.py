@@ -18,7 +18,7 @@ from ..op import apply
 from ..types import ShapeError
 from ..value import Origin, Value, origin
 from . import functions, indexing, instances
-from .advice import shortcut, where
+from .advice import for_shapes, where
 from .numbers import INFIX, NUMERIC, is_number, number_call
 from .scope import (
     LIBRARY,
@@ -172,8 +172,7 @@ def shape_failure(
             labels.append(label)
     shown = " and ".join(str(a.type) if isinstance(a, Value) else f"{a:g}" for a in args)
     note = getattr(error, "note", "") or shown
-    advice = shortcut(args) if error.code == "E302" else ""
-    advice = advice or error.help
+    advice = for_shapes(error.code, args, error.help)
     return fail(error.code, error.message, span, note=note, labels=tuple(labels), help=advice)
 
 
@@ -181,12 +180,14 @@ def made_at(a: Value, span: Span, scope: Scope) -> Label | None:
     """The second place of a mistake at `span`: where a value that it uses got its name and type."""
     name = a.origin.name
     own = scope.names.get(name) is a
-    where = scope.defined.get(name, a.origin.span) if own else a.origin.span
-    if not name or where is None or _inside(where, span):
+    place = scope.defined.get(name, a.origin.span) if own else a.origin.span
+    if not name or place is None or _inside(place, span):
         return None
-    if where.source is not span.source and where.source.name.startswith(LIBRARY):
-        return None  # a line of the library says nothing about the user's name
-    return Label(where, f"`{name}` is {a.type} here")
+    if place.source.name.startswith(LIBRARY) and not own:
+        foreign = place.source is not span.source or a.op.family != "leaf"
+        if foreign:  # a line of the library says nothing about the user's name
+            return None
+    return Label(place, f"`{name}` is {a.type} here")
 
 
 def _inside(a: Span, b: Span) -> bool:
@@ -344,6 +345,10 @@ def arguments(e: s.Call, scope: Scope) -> tuple[list[Meaning], Named]:
                 help="keep one of them",
             )
         named.places[argument.name] = argument.span
+        word = argument.value.id if isinstance(argument.value, s.Name) else ""
+        if argument.name == "padding" and word and scope.lookup(word) is None:
+            named["padding"] = word  # which words there are, the layer will tell
+            continue
         # `over = (batch, space)`: some axes have a name and no number.
         value = argument.value
         named[argument.name] = (

@@ -106,13 +106,17 @@ def _draw(kind: str) -> Callable[..., Meaning]:
                 batched=batched,
                 dtype=scope.net.dtype,
             )
-            a = operand_of(parameters.get(scale[0], 0), span, scope)
-            b = operand_of(parameters.get(scale[1], 1), span, scope)
-            if (a, b) == (0, 1):
-                return draw
-            if kind == "uniform":
-                return draw * (b - a) + a
-            return draw * b + a
+        a = operand_of(parameters.get(scale[0], 0), span, scope)
+        b = operand_of(parameters.get(scale[1], 1), span, scope)
+        if (a, b) == (0, 1):
+            return draw
+        from .expressions import shape_failure
+
+        with origin(Origin(span, scope.path, scope.block)):
+            try:
+                return draw * (b - a) + a if kind == "uniform" else draw * b + a
+            except ShapeError as error:
+                raise shape_failure(error, (draw, a, b), span, scope) from None
 
     return run
 

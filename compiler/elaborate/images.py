@@ -38,7 +38,7 @@ def _pair(positional: list[Meaning], named: Options, span: Span, scope: Scope) -
         return items
     raise fail(
         "E331",
-        f"one whole number, or one for height and one for width, got {_described(given)}",
+        f"a whole number or a pair (height, width) is needed, got {_described(given)}",
         span,
         help="write for example `3` or `(3, 1)`",
     )
@@ -88,8 +88,14 @@ def _frame(padding: Meaning, rank: int, span: Span) -> tuple[Pair, ...]:
     spatial = max(1, rank - 1)
     items = padding if isinstance(padding, tuple) else (padding,) * spatial
     pairs = [n if isinstance(n, tuple) else (n, n) for n in items]
-    right = all(len(p) == 2 and all(_is_whole(n) for n in p) for p in pairs)
-    if not right or not 0 < len(pairs) <= rank:
+    if not 0 < len(pairs) <= rank:
+        raise fail(
+            "E331",
+            f"padding for {len(pairs)} axes, but the value has {rank}",
+            span,
+            help="write `pad(2)`, `pad((1, 2))` for height and width, or pairs (before, after)",
+        )
+    if not all(len(p) == 2 and all(_is_whole(n) for n in p) for p in pairs):
         raise fail(
             "E331",
             f"`pad` takes whole numbers from 0, got {_described(padding)}",

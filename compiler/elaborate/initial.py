@@ -75,9 +75,9 @@ def _drawn(e: s.Expr, type: Type, scope: Scope, path: str) -> Value:
     if not isinstance(ref, BlockRef) or not _initialises(ref.block):
         raise fail(
             "E248",
-            f"`{function.id}` is not an initialiser",
+            f"`{word}` is not an initialiser",
             function.span,
-            help=did_you_mean(function.id, initialisers(scope))
+            help=did_you_mean(word, initialisers(scope))
             or "for example `~ glorot`, `~ he`, `~ normal(std = 0.1)`",
         )
     positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})

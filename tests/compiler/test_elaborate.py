@@ -172,7 +172,8 @@ def test_space_stands_for_the_axes_of_an_image_but_its_channels() -> None:
 net t {
   input x: [2, 3, 4]
   mu = mean(x, over = space)
-  output mean(x, over = (batch, space)) + 0 * mu, each = mu, shaped = per_channel(mu, like = x) + 0 * x
+  whole = mean(x, over = (batch, space)) + 0 * mu
+  output whole = whole, each = mu, shaped = per_channel(mu, like = x) + 0 * x
 }
 """)
     whole, each, shaped = evaluate([o.value for o in graph.outputs], {"x": image}, batch=5)
