@@ -27,6 +27,7 @@ from . import terms as t
 from .backprop import Backprop, Derivative, backprop
 from .equations import equations
 from .formula import formulas, right_hand_side
+from .geometry import described
 from .indices import elements
 from .local import local_derivatives
 from .names import Names, names
@@ -44,6 +45,20 @@ TIDYING = frozenset({
     "the whole is no part", "the only element", "a part that is the whole",
     "an operation on the only element",
 })  # fmt: skip
+
+
+# What formulas of images need to be told, by kind of term and the letter of a sum.
+SIGNS = {
+    "convolve": "W ∗ X slides the kernel W over the image X without turning it; W ∗ᵀ δ is the"
+    " transposed convolution, which puts each δ back where the kernel took from, and X ∗ δ"
+    " correlates an image with δ: the gradient by the kernel.",
+    "total ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
+    "mean ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
+    "total w": "Σ_w adds over a window; on the way back over the windows that hold an element.",
+    "greatest w": "[A = P] is 1 where an element is the greatest of its window; equal ones share"
+    " the gradient.",
+    "call vec": "vec writes an image as a vector, vec⁻¹ a vector as an image.",
+}
 
 
 @dataclass(frozen=True)
@@ -94,11 +109,14 @@ class Derivation:
     @property
     def notes(self) -> list[str]:
         """How to read the formulas."""
+        facts = (*self.given, *self.local, *self.passages)
+        signs = {s for f in facts for s in t.kinds(f.closed if isinstance(f, Passage) else f.right)}
         found = ["⊙ multiplies element by element, and [c] is 1 where c holds, else 0."]
         if self.averaged and self.textbook:
             found.insert(0, "Each matrix holds the m examples in its columns (A₀ = X).")
         elif self.averaged:
             found.insert(0, "The equations are for one example; Σᵢ adds over the m examples.")
+        found += dict.fromkeys(words for sign, words in SIGNS.items() if sign in signs)
         if self.averaged:
             found.append("The loss is the mean (1/m) Σᵢ L; the 1/m is written with the parameters.")
         return found
@@ -166,10 +184,11 @@ def _given(b: Backprop, called: Names) -> Iterable[Fact]:
         right = right_hand_side(v, called.terms, b.batch)
         names_ = [x.origin.name for x in (v,) if x.origin.name and unicode_name(x.origin.name)
                   != unicode(called[v])]  # fmt: skip
-        words = names_[0] if names_ and called.textbook and step.kind != "loss" else ""
-        block = step.block if step.kind in ("elementwise", "loss", "function") else ""
-        inside = v.origin.instance != ""
-        yield Fact(called[v], right, ", ".join(w for w in (words, block if inside else "") if w))
+        words = names_[0] if names_ and called.layers and step.kind != "loss" else ""
+        shape = described(step.inside)
+        block = step.block if shape or step.kind in ("elementwise", "loss", "function") else ""
+        told = (words, block if v.origin.instance else "", *shape)
+        yield Fact(called[v], right, ", ".join(dict.fromkeys(w for w in told if w)))
 
 
 def _given_inside(whole: Inner, called: Names) -> Iterable[Fact]:

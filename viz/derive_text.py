@@ -55,7 +55,8 @@ def _facts(facts: Iterable[Fact]) -> list[str]:
     for left, right, note in rows:
         line = f"  {left:<{width}} = {right}"
         if note and len(line) + len(note) + 5 <= WIDTH:
-            line = f"{line:<{44}}  ({note})" if len(line) < 44 else f"{line}  ({note})"
+            start = min(44, WIDTH - len(note) - 4)
+            line = f"{line:<{start}}  ({note})"
             note = ""
         out += broken(line, " " * (width + 5))
         if note:
@@ -79,9 +80,9 @@ def _last_break(line: str, least: int) -> int:
     """The last place to break within the fewest brackets; before + and − rather than ⊙."""
     best, found = (99, 9), -1
     for k, depth in enumerate(_depths(line[:WIDTH])):
-        for rank, mark in enumerate((" + ", " − ", ")(", " ⊙ ", " · ", " / ")):
+        for rank, mark in enumerate((" + ", " − ", ")(", " ⊙ ", " · ", " / ", "] ")):
             if k >= least and line.startswith(mark, k) and (depth, rank // 3) <= best:
-                best, found = (depth, rank // 3), k + (mark == ")(")
+                best, found = (depth, rank // 3), k + (mark in (")(", "] "))
     return found
 
 

@@ -16,9 +16,11 @@ from functools import cached_property
 from ..compiler.graph import Graph, Output, topological
 from ..compiler.graph import leaf as make_leaf
 from ..compiler.value import Value
+from .seen import bare
 from .wholes import Inner, inner, is_part_of_whole
 
 LEAVES = ("input", "param", "state", "scalar")
+PRODUCTS = ("matmul", "convolve", "convolve_transposed")
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,12 @@ def from_library(v: Value) -> bool:
 def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
     """Leaves, results of blocks, labels as one-hot, and names the reader knows."""
     with_params = {v.origin.instance for v in order if any(a.op.name == "param" for a in v.args)}
+    # What a bias is added to has no name in a textbook: Z = W ∗ X + b.
+    inner = {a for v in order if v.op.name == "add" and _is_affine(v) for a in v.args}
     anchors = {v for v in order if v.op.name in LEAVES}
     for v in order:
-        if v in ends or v.op.name == "one_hot" or _is_named(v, with_params):
+        named = _is_named(v, with_params) and not (v in inner and from_library(v))
+        if v in ends or v.op.name == "one_hot" or named:
             anchors.add(v)
         anchors.update(_around_layer(v))
         for a in v.args:
@@ -197,7 +202,7 @@ def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
 
 def _around_layer(v: Value) -> list[Value]:
     """What enters a product with a parameter, and what comes out, though nobody named it."""
-    if v.op.name == "matmul" and _is_affine(v):
+    if v.op.name in PRODUCTS and _is_affine(v):
         return [a for a in v.args if a.type.batched]
     through = ("add", "sigmoid", "tanh", "maximum")
     added = v.op.name == "add" and _is_affine(v)
@@ -258,12 +263,12 @@ def _kind(v: Value, operands: tuple[Value, ...], inside: list[Value], is_loss: b
 
 
 def _is_affine(v: Value) -> bool:
-    """W x + b, W x, or x Wᵀ: a product with a parameter, and perhaps a parameter added."""
-    if v.op.name == "add" and any(a.op.name == "param" for a in v.args):
-        v = next((a for a in v.args if a.op.name != "param"), v)
-    if v.op.name != "matmul":
+    """W x + b, W x, x Wᵀ or W ∗ X + b: a product with a parameter, and perhaps one added."""
+    if v.op.name == "add" and any(bare(a).op.name == "param" for a in v.args):
+        v = next((a for a in v.args if bare(a).op.name != "param"), v)
+    if v.op.name not in PRODUCTS:
         return False
-    left = v.args[0]
-    if left.op.name in ("transpose", "reshape"):
-        left = left.args[0]
-    return left.op.name == "param"
+    kernel = v.args[0 if v.op.name == "matmul" else 1]
+    if kernel.op.name in ("transpose", "reshape"):
+        kernel = kernel.args[0]
+    return kernel.op.name == "param"

@@ -16,6 +16,18 @@ from typing import cast
 
 from ..compiler.value import Value
 from . import terms as t
+from .pooling import RULES as POOLING
+from .pooling import at_the_greatest, index_of
+from .seen import (
+    bare,
+    inverse_of,
+    is_sum_of_exponentials,
+    is_total_of,
+    number_of,
+    ratio_of,
+    same,
+    unshifted,
+)
 from .terms import Term
 
 DOT = t.symbol("·")
@@ -91,7 +103,9 @@ class _Reader:
 
     def term(self, v: Value) -> Term:
         args = [self.terms[a] for a in v.args]
-        pattern = self.softmax(v) or self.log_softmax(v)
+        pattern = self.softmax(v) or self.log_softmax(v) or at_the_greatest(v, self.terms)
+        if pattern is None and v.op.name in POOLING:
+            pattern = POOLING[v.op.name](self.terms, v, args)
         if pattern is not None:
             return pattern
         rule = _RULES.get(v.op.name)
@@ -107,85 +121,24 @@ class _Reader:
 
     def softmax(self, v: Value) -> Term | None:
         """exp(z − c) / Σ exp(z − c), for any c."""
-        parts = _ratio(v)
+        parts = ratio_of(v)
         if parts is None:
             return None
         above, below = parts
-        if above in self.given or above.op.name != "exp" or not _is_total_of(below, above):
+        if above in self.given or above.op.name != "exp" or not is_total_of(below, above):
             return None
-        return t.call("softmax", self.terms[_unshifted(above.args[0])])
+        return t.call("softmax", self.terms[unshifted(above.args[0])])
 
     def log_softmax(self, v: Value) -> Term | None:
         """z − log Σ exp z, and log Σ exp z itself."""
         if v.op.name == "sub":
             x, y = v.args
-            y = _bare(y)
+            y = bare(y)
             if y in self.given or v.args[1] in self.given:
                 return None
-            if y.op.name == "log" and _is_sum_of_exponentials(y.args[0], x):
-                return t.call("log", t.call("softmax", self.terms[_unshifted(x)]))
+            if y.op.name == "log" and is_sum_of_exponentials(y.args[0], x):
+                return t.call("log", t.call("softmax", self.terms[unshifted(x)]))
         return None
-
-
-def _bare(v: Value) -> Value:
-    """Without the views and marks that a formula does not show."""
-    while v.op.name in ("broadcast", "reshape", "cast", "stop_gradient"):
-        v = v.args[0]
-    return v
-
-
-def _ratio(v: Value) -> tuple[Value, Value] | None:
-    if v.op.name == "div":
-        return v.args[0], _bare(v.args[1])
-    if v.op.name == "mul":
-        for x, y in (v.args, v.args[::-1]):
-            inverse = inverse_of(_bare(y))
-            if inverse is not None:
-                return x, _bare(inverse)
-    return None
-
-
-def inverse_of(v: Value) -> Value | None:
-    """x, where v is 1 / x."""
-    if v.op.name == "div" and number_of(v.args[0]) == 1:
-        return v.args[1]
-    if v.op.name == "pow" and number_of(v.args[1]) == -1:
-        return v.args[0]
-    return None
-
-
-def number_of(v: Value) -> float | None:
-    """The number that v is in every element, if it is one."""
-    v = _bare(v)
-    return float(v.attrs["value"]) if v.is_constant else None
-
-
-def _same(a: Value, b: Value) -> bool:
-    """The same value, or the same operation on the same operands."""
-    a, b = _bare(a), _bare(b)
-    return a is b or (bool(a.args) and a.key() == b.key())
-
-
-def _is_total_of(below: Value, above: Value) -> bool:
-    return below.op.name == "sum" and not below.attrs["batch"] and _same(below.args[0], above)
-
-
-def _is_sum_of_exponentials(v: Value, x: Value) -> bool:
-    v = _bare(v)
-    if v.op.name != "sum" or v.attrs["batch"]:
-        return False
-    inner = _bare(v.args[0])
-    return inner.op.name == "exp" and _same(inner.args[0], x)
-
-
-def _unshifted(v: Value) -> Value:
-    """z of z − max(z): softmax does not see the shift."""
-    v = _bare(v)
-    if v.op.name == "sub":
-        shift = _bare(v.args[1])
-        if shift.op.name == "max" and _same(shift.args[0], v.args[0]):
-            return _bare(v.args[0])
-    return v
 
 
 # ---------------------------------------------------------------- one rule an operation
@@ -204,7 +157,7 @@ def _add(r: _Reader, v: Value, args: list[Term]) -> Term:
 
 def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
     for k in (0, 1):
-        inverse = inverse_of(_bare(v.args[k]))
+        inverse = inverse_of(bare(v.args[k]))
         if inverse is not None:
             return _over(args[1 - k], r.terms[inverse], inverse)
     # A dot stands for any value that has no name: two dots need not be the same.
@@ -221,7 +174,7 @@ def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
 
 def _mean_of_axes(r: _Reader, factor: Value, total: Value) -> Term | None:
     """(1/n) Σ x for a number times a sum (perhaps times y) that adds n elements."""
-    n, total = number_of(factor), _bare(total)
+    n, total = number_of(factor), bare(total)
     if n is None or total in r.given:
         return None
     if total.op.name == "mul":
@@ -261,8 +214,12 @@ def _div(r: _Reader, v: Value, args: list[Term]) -> Term:
 
 
 def _over(above: Term, below: Term, divisor: Value) -> Term:
-    """A quotient; over m it is a mean."""
-    if _bare(divisor).op.name != "batch_size":
+    """A quotient; over m it is a mean, over n m one over n places of each example."""
+    divisor = bare(divisor)
+    count = _places_of(divisor)
+    if count is not None and above.kind == "total":
+        return t.mean(above.parts[0], above.text, count)
+    if divisor.op.name != "batch_size":
         n = number_of(divisor)
         if n is not None and n > 1 and n == int(n) and above.kind == "total":
             return t.times(t.ratio(1, int(n)), above)
@@ -272,9 +229,20 @@ def _over(above: Term, below: Term, divisor: Value) -> Term:
     return t.over_m(above)
 
 
+def _places_of(divisor: Value) -> int | None:
+    """n, where the divisor is n times the number of examples."""
+    if divisor.op.name != "mul":
+        return None
+    for x, y in (divisor.args, divisor.args[::-1]):
+        n = number_of(x)
+        if n is not None and n == int(n) and bare(y).op.name == "batch_size":
+            return int(n)
+    return None
+
+
 def _column_product(r: _Reader, total: Value) -> Term | None:
     """Δ Aᵀ for Σᵢ δᵢ aᵢᵀ, where matrices hold the examples in their columns."""
-    x = _bare(total.args[0])
+    x = bare(total.args[0])
     if r.batch and x.op.name == "outer" and not total.attrs["axes"]:
         left, right = x.args
         return t.product(r.terms[left], t.transpose(r.terms[right]))
@@ -286,11 +254,11 @@ def _sum(r: _Reader, v: Value, args: list[Term]) -> Term:
         inner = v.args[0]
         if not v.attrs["axes"] or (v.attrs["axes"] and inner.type.size == 1):
             return args[0]
-        return t.total(args[0])
+        return t.total(args[0], index_of(v))
     product = _column_product(r, v)
     if product is not None:
         return product
-    return t.total(args[0], "" if r.batch else "i")
+    return t.total(args[0], "" if r.batch else index_of(v))
 
 
 def _pow(r: _Reader, v: Value, args: list[Term]) -> Term:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from ..compiler.value import Value
 from . import terms as t
 from .backprop import Backprop
-from .formula import formulas, number_of
+from .formula import formulas
+from .image_indices import image_elements
+from .seen import number_of
 from .terms import Term
 
 HIDDEN = "hklpqrsuvwacdefg"
@@ -24,22 +26,22 @@ NEAR = 2  # layers from the loss that are written out
 class Element:
     """∂E/∂θ for one element: what stands on both sides."""
 
-    of: Value
     left: Term
     right: Term
 
 
 def elements(b: Backprop) -> list[Element]:
-    """One formula for each parameter whose gradient has an element form."""
+    """The formulas of images, then one for each parameter whose gradient has an element form."""
     reader = _Elements(b)
-    found = []
+    small = {v: _small(name) for v, name in b.names.terms.items()}
+    found = [Element(left, right) for left, right in image_elements(b, small)]
     for p, derivative in b.params.items():
         try:
             right = reader.element(derivative.value, reader.letters.get(p, ""), frozenset())
         except _NoForm:
             continue
         name = t.indexed(_small(b.names[p]), reader.letters.get(p, ""))
-        found.append(Element(p, t.partial(t.symbol("E"), name), right))
+        found.append(Element(t.partial(t.symbol("E"), name), right))
     return found
 
 

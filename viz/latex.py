@@ -79,16 +79,25 @@ def latex(term: Term) -> str:
                 inner = _tex_bracketed(inner)
             return f"{inner}^{{T}}"
         case "total" | "mean":
-            sign = r"\sum" + (f"_{{{term.text}}}" if term.text else "")
-            lead = r"\frac{1}{m} " if term.kind == "mean" else ""
+            sign = r"\sum" + (f"_{{{_letters(term.text)}}}" if term.text else "")
+            count = parts[1].text + r" \, " if len(parts) > 1 else ""
+            lead = rf"\frac{{1}}{{{count}m}} " if term.kind == "mean" else ""
             least = PRODUCT if parts[0].kind == "hadamard" else TIMES
             return f"{lead}{sign} {_tex_wrapped(parts[0], least)}"
+        case "greatest":
+            return rf"\max_{{{_letters(term.text)}}} {_tex_wrapped(parts[0], TIMES)}"
+        case "convolve":
+            sign = "*^{T}" if term.text else "*"
+            return rf"{_tex_side(term, 0)} \mathbin{{{sign}}} {_tex_side(term, 1)}"
         case "partial":
             return rf"\frac{{\partial {latex(parts[0])}}}{{\partial {latex(parts[1])}}}"
         case "chain":
             return r" \, ".join(map(latex, parts))
         case "indexed":
             return _latex_indexed(term)
+        case "at":
+            places = "".join(_PLACES.get(c, c) for c in term.text)
+            return _latex_indexed(Term("indexed", parts, places))
         case "part":
             return f"{_tex_wrapped(parts[0], ATOM)}_{{[{term.text}]}}"
         case "over_m":
@@ -111,8 +120,14 @@ def latex(term: Term) -> str:
 
 
 _SIGNS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "and": r"\land", "or": r"\lor", "∈": r"\in"}
+_PLACES = {"−": "-", "⌊": r"\lfloor ", "⌋": r"\rfloor ", ",": r",\,"}
 _OPERATORS = {"tanh": r"\tanh", "log": r"\log", "max": r"\max", "min": r"\min", "sin": r"\sin",
-              "cos": r"\cos", "σ": r"\sigma"}  # fmt: skip
+              "cos": r"\cos", "σ": r"\sigma", "vec⁻¹": r"\operatorname{vec}^{-1}"}  # fmt: skip
+
+
+def _letters(index: str) -> str:
+    """i,p for a sum over examples and places."""
+    return ",".join(index.lstrip("_"))
 
 
 def _function(name: str) -> str:

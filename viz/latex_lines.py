@@ -47,10 +47,12 @@ def _width(x: Term, parts: Sequence[float]) -> float:
             return 1.5
         case "call" | "prime":
             return len(x.text) + 2 + sum(parts) + len(parts)
-        case "total" | "mean":
+        case "total" | "mean" | "greatest":
             return 2.5 + parts[0] + (2 if x.kind == "mean" else 0) + 2
         case "exp":
             return 1.0 + 0.7 * parts[0]
+        case "at":
+            return parts[0] + 0.7 * len(x.text)
         case "power" | "transpose":
             return parts[0] + 1.5
         case "choice":

@@ -49,7 +49,8 @@ def _local(b: Backprop, w: Value, u: Value) -> Local:
     sent = _sent_back(b, w, u)
     factor = _factor(sent)
     if factor is None:
-        return left, sent, "applied to δ = " + unicode(t.partial(b.names[b.loss], b.names[w]))
+        delta = "applied to δ = " + unicode(t.partial(b.names[b.loss], b.names[w]))
+        return left, sent, ": ".join((delta, *_called(sent)))
     return left, factor, "on the right of δ" if u.op.name == "param" and len(u.shape) > 1 else ""
 
 
@@ -68,7 +69,10 @@ def _sent_back(b: Backprop, w: Value, u: Value) -> Term:
     _, value, _, terms = b.reduced(sent, [w])
     known = {**terms, delta: DELTA}
     found = formulas([value], known, False, b.aliases)[value]
-    return found.parts[0] if found.kind == "total" and found.text == "i" else found
+    if found.kind == "total" and found.text.startswith("i"):  # for one example
+        places = found.text[1:]
+        return t.total(found.parts[0], places) if places else found.parts[0]
+    return found
 
 
 def _factor(sent: Term) -> Term | None:
@@ -88,6 +92,13 @@ def _factor(sent: Term) -> Term | None:
     if sent.kind != "product" and DELTA in (first, second):
         return second if first == DELTA else first
     return None
+
+
+def _called(sent: Term) -> list[str]:
+    """What is sent back, where it has a name."""
+    if sent.kind == "convolve":
+        return ["transposed convolution" if sent.text else "correlation with δ"]
+    return []
 
 
 def _definition(b: Backprop, w: Value) -> Iterator[Local]:

@@ -16,6 +16,7 @@ from ..compiler.value import Value
 from . import terms as t
 from .equations import Equations, Step, from_library
 from .formula import right_hand_side
+from .image_names import image_chain, image_names
 from .terms import Term
 from .unicode import unicode
 
@@ -38,6 +39,11 @@ class Names:
 def names(equations: Equations, *, batch: bool = True) -> Names:
     """Names for every anchor: capitals where matrices hold the batch."""
     layers = dense_chain(equations)
+    images = image_chain(equations) if layers is None else None
+    if images is not None:
+        found = image_names(equations, images)
+        own = _own_names(equations, found) | {v: t.symbol(n) for v, n in found.items()}
+        return Names({**own, **_inner_names(equations, own)}, False, tuple(images))
     if layers is None:
         return Names({**(own := _own_names(equations)), **_inner_names(equations, own)}, False)
     return Names(_textbook_names(equations, layers, batch), True, tuple(layers))
@@ -46,7 +52,7 @@ def names(equations: Equations, *, batch: bool = True) -> Names:
 def dense_chain(equations: Equations) -> list[Value] | None:
     """The affine steps in order, where each feeds only the next; None for any other net."""
     layers = [v for v, s in equations.steps.items() if s.kind == "affine" and v.origin.instance]
-    if not layers:
+    if not layers or any(len(v.shape) != 1 for v in layers):
         return None
     used = Counter(p for s in equations.steps.values() for p in s.params)
     owned = {p for v in layers for p in equations.steps[v].params}
@@ -160,7 +166,7 @@ def wanted_name(v: Value, equations: Equations) -> str:
     name = _last(v.origin.name) or _last(str(v.attrs.get("name", "")))
     if step is not None and v.origin.name == equations.graph.name:
         name = "output"  # an output without a name has the net's
-    if name:
+    if name and not (step is not None and step.kind == "affine" and name == v.origin.block):
         return name
     if step is None:
         return "v"

@@ -79,8 +79,17 @@ def neg(a: Term) -> Term:
 
 
 def hadamard(a: Term, b: Term) -> Term:
-    """Element by element."""
+    """Element by element. A fraction before a mean over places goes into it."""
+    if a.kind == "times":
+        counted = _counted(a.parts[0], b)
+        if counted is not None:
+            return hadamard(a.parts[1], counted)
     return _signed("hadamard", a, b)
+
+
+def convolved(kernel: Term, image: Term, kind: str = "") -> Term:
+    """kernel ∗ image; of kind `T` the transposed convolution."""
+    return _term("convolve", kernel, image, text=kind)
 
 
 def times(a: Term, b: Term) -> Term:
@@ -89,9 +98,39 @@ def times(a: Term, b: Term) -> Term:
         a, b = b, a
     if a.kind == "number" and a.text == "1":
         return b
+    counted = _counted(a, b)
+    if counted is not None:
+        return counted
     if a.kind == "neg" and a.parts[0].text == "1" and a.parts[0].kind == "number":
         return neg(b)
     return _signed("times", a, b)
+
+
+def _counted(n: Term, b: Term) -> Term | None:
+    """(1/n)(1/m) Σᵢₚ x as one mean over n m elements, also where it is the last factor of b."""
+    if n.kind == "neg":
+        found = _counted(n.parts[0], b)
+        return neg(found) if found is not None else None
+    count = _inverse(n)
+    if count is None or b.kind not in ("mean", "hadamard", "times"):
+        return None
+    if b.kind == "mean":
+        whole = len(b.parts) == 1 and b.text == "ip"
+        return mean(b.parts[0], b.text, count) if whole else None
+    last = _counted(n, b.parts[1])
+    return _signed(b.kind, b.parts[0], last) if last is not None else None
+
+
+def _inverse(n: Term) -> int | None:
+    """k, where the term is the number 1/k."""
+    if n.kind != "number":
+        return None
+    above, line, below = n.text.partition("/")
+    if line:
+        return int(below) if above == "1" else None
+    value = float(n.text)
+    count = round(1 / value) if 0 < value < 0.75 else 0
+    return count if count and abs(1 / value - count) <= 1e-5 * count else None
 
 
 def factors(*parts: Term) -> Term:
@@ -140,7 +179,7 @@ def transpose(a: Term) -> Term:
         case "product":
             return product(transpose(a.parts[1]), transpose(a.parts[0]))
         case "total" | "mean":
-            return _term(a.kind, transpose(a.parts[0]), text=a.text)
+            return _term(a.kind, transpose(a.parts[0]), *a.parts[1:], text=a.text)
     return _term("transpose", a)
 
 
@@ -156,11 +195,16 @@ def over_m(body: Term) -> Term:
     return _signed("times", Term("over_m"), body)
 
 
-def mean(body: Term, index: str = "") -> Term:
-    """(1/m) Σ body."""
+def mean(body: Term, index: str = "", count: int = 1) -> Term:
+    """(1/m) Σ body, or (1/(count m)) Σ body."""
     if body.kind == "neg":
-        return neg(mean(body.parts[0], index))
-    return _term("mean", body, text=index)
+        return neg(mean(body.parts[0], index, count))
+    return _term("mean", body, *([number(count)] if count > 1 else []), text=index)
+
+
+def greatest(body: Term, index: str) -> Term:
+    """The greatest element of body, over `index`."""
+    return _term("greatest", body, text=index)
 
 
 def partial(above: Term, below: Term) -> Term:
@@ -176,6 +220,11 @@ def chain(*factors: Term) -> Term:
 def indexed(name: Term, letters: str) -> Term:
     """One element: w_hj."""
     return _term("indexed", name, text=letters)
+
+
+def at(name: Term, *places: str) -> Term:
+    """One element of an image or a kernel, whose places are sums: x[c, 2i + k − 1, 2j + l − 1]."""
+    return _term("at", name, text=", ".join(places))
 
 
 def part(whole: Term, places: str) -> Term:
@@ -219,6 +268,17 @@ def hidden(term: Term) -> bool:
     return term.text == "…" and term.kind == "symbol"
 
 
+def kinds(term: Term) -> set[str]:
+    """What kinds of joints a term has: `convolve`, and with their texts `total w`, `call vec`."""
+    found: set[str] = set()
+    stack = [term]
+    while stack:
+        x = stack.pop()
+        found |= {x.kind, f"{x.kind} {x.text}"}
+        stack += x.parts
+    return found
+
+
 def renamed(term: Term, new: Mapping[str, str]) -> Term:
     """The term with other names in it."""
     if term.kind == "symbol":
@@ -232,7 +292,8 @@ def renamed(term: Term, new: Mapping[str, str]) -> Term:
 _LEVEL = {
     "compare": COMPARE, "choice": COMPARE, "add": ADD, "sub": ADD, "neg": ADD,
     "hadamard": TIMES, "times": TIMES, "quotient": TIMES, "total": TIMES, "mean": TIMES,
-    "factors": TIMES, "product": PRODUCT, "chain": PRODUCT, "power": POWER, "transpose": POWER,
+    "factors": TIMES, "greatest": TIMES, "product": PRODUCT, "convolve": PRODUCT,
+    "chain": PRODUCT, "power": POWER, "transpose": POWER,
 }  # fmt: skip
 
 
@@ -244,13 +305,13 @@ def level(term: Term) -> int:
 _SIDES = {
     "add": (ADD, ADD), "sub": (ADD, TIMES), "hadamard": (TIMES, TIMES), "times": (TIMES, TIMES),
     "quotient": (TIMES, PRODUCT), "product": (PRODUCT, PRODUCT), "power": (ATOM, ADD),
-    "compare": (ADD, ADD),
+    "compare": (ADD, ADD), "convolve": (POWER, POWER),
 }  # fmt: skip
 
 
 def _open(term: Term) -> bool:
     """A Σ reaches as far right as it can: on the left of something it needs brackets."""
-    if term.kind in ("total", "mean"):
+    if term.kind in ("total", "mean", "greatest"):
         return True
     return term.kind in ("times", "hadamard", "neg") and _open(term.parts[-1])
 

@@ -56,13 +56,22 @@ def unicode(term: Term) -> str:
         case "total":
             return _summed(f"Σ{_low(term.text)}", parts[0])
         case "mean":
-            return _summed(f"(1/m) Σ{_low(term.text)}" if term.text else "(1/m)Σ", parts[0])
+            many = f"1/({parts[1].text}m)" if len(parts) > 1 else "(1/m)"
+            gap = " " if term.text else ""
+            return _summed(f"{many}{gap}Σ{_low(term.text)}", parts[0])
+        case "greatest":
+            return _summed(f"max{_low(term.text)}", parts[0])
+        case "convolve":
+            sign = "∗ᵀ" if term.text else "∗"
+            return f"{_side(term, 0)} {sign} {_side(term, 1)}"
         case "partial":
             return f"∂{_wrapped(parts[0], ATOM)}/∂{_wrapped(parts[1], ATOM)}"
         case "chain":
             return "".join(f"({unicode(p)})" for p in parts)
         case "indexed":
             return _unicode_indexed(term)
+        case "at":
+            return f"{_unicode_indexed(Term('indexed', parts))}[{term.text}]"
         case "part":
             return f"{_wrapped(parts[0], ATOM)}[{term.text}]"
         case "over_m":
@@ -141,8 +150,10 @@ def _summed(sign: str, body: Term) -> str:
 
 
 def _low(index: str) -> str:
-    """A summation index: i counts the examples; others are those of elements, written w_hj."""
-    return "ᵢ" if index == "i" else f"_{index}" if index else ""
+    """A summation index: i counts the examples, p the places of an image; others, and letters
+    after a low line, are those of elements, written w_hj."""
+    known = {"": "", "i": "ᵢ", "p": "ₚ", "ip": "ᵢₚ"}
+    return known.get(index, f"_{index.lstrip('_')}")
 
 
 def _unicode_power(term: Term) -> str:
