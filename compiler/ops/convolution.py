@@ -246,12 +246,12 @@ class ConvolveTransposed(Convolution):
         total = np.zeros((batch, g.groups, kernels.shape[3], *whole), parts.dtype)
         spatial = "hwz"[: len(g.stride)]
         for tap, places in _taps(g, y.args[1].shape[2:], y.args[0].shape[1:]):
-            one = kernels[(..., *tap)]
-            total[(..., *places)] += np.einsum(f"bgo{spatial},bgoc->bgc{spatial}", parts, one)
+            one = kernels[_last(tap)]
+            total[_last(places)] += np.einsum(f"bgo{spatial},bgoc->bgc{spatial}", parts, one)
         inside = tuple(
             slice(before, before + n) for (before, _), n in zip(g.padding, y.shape[1:], strict=True)
         )
-        return _result(total[(..., *inside)], y)
+        return _result(total[_last(inside)], y)
 
     def flops(self, y: Value) -> int:
         return 2 * y.args[0].type.size * prod(y.args[1].shape[1:])
@@ -321,6 +321,11 @@ def _result(found: Array, y: Value) -> Array:
     """Groups joined, and no batch axis where there is no batch."""
     joined = found.reshape(found.shape[0], *y.shape)
     return np.asarray(joined if y.type.batched else joined[0], dtype=y.type.numpy)
+
+
+def _last(index: tuple[Any, ...]) -> Any:
+    """An index along the last axes."""
+    return (..., *index)
 
 
 def _grouped(x: Array, groups: int) -> Array:
