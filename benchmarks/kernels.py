@@ -46,9 +46,11 @@ def plan(rows: int, depth: int, columns: int, transposed: bool, repeat: int) -> 
         end += -(-buffers[-1].nbytes(1) // ALIGN) * ALIGN
     sum_, place = Access(-1, "f32", ()), Access(2, "f32", (columns, 1))
     kernel = Product(
-        "product", (0, 1, 2), (), None, (0, 1), (2,), (Extent(rows),), Extent(columns), (Extent(depth),),
-        Extent(1), Matrix(0, (1,), (rows,)) if transposed else Matrix(0, (depth,), (1,)),
-        Matrix(1, (columns,), (1,)), "f32", Stage((-1, -1), (sum_,), (), (Write(place, Element(0)),)),
+        "product", (0, 1, 2), (), None, (0, 1), (2,), (Extent(rows),), Extent(columns),
+        (Extent(depth),), Extent(1),
+        Matrix(0, (1,), (rows,)) if transposed else Matrix(0, (depth,), (1,)),
+        Matrix(1, (columns,), (1,)), "f32",
+        Stage((-1, -1), (sum_,), (), (Write(place, Element(0)),)),
     )  # fmt: skip
     return Plan("one", (kernel,) * repeat, (True,) * repeat, tuple(buffers), end, 1, {}, {})
 

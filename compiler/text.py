@@ -3,8 +3,8 @@
 One line is one operation; numbers stand inside. A name is the user's own, with its block instance
 (`encoder.dense` is written `encoder__dense`), or v1, v2, …. What plain `.net` does not say of a
 leaf follows as a guard: `when shared` (an input that is the same for every example), `when runtime`
-(a number that the trainer sets), `when stored_1_0` (the order in which its axes lie in memory); and `update W = …
-when gradient` is the gradient of W. Initial values are kept as the user wrote them.
+(a number that the trainer sets), `when stored_1_0` (the order in which its axes lie in memory); and
+`update W = … when gradient` is the gradient of W. Initial values are kept as the user wrote them.
 """
 
 from __future__ import annotations

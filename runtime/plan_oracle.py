@@ -129,7 +129,9 @@ class PlanOracle:
         space = (loop, *rows, columns)
         self._stage(k.epilogue, space, {0: c.reshape(space)})
 
-    def _matrix(self, m: Matrix, loop: int, rows: tuple[int, ...], columns: tuple[int, ...]) -> Array:
+    def _matrix(
+        self, m: Matrix, loop: int, rows: tuple[int, ...], columns: tuple[int, ...]
+    ) -> Array:
         where = Access(m.slot, "", (*m.row, *m.column), m.offset, m.loop)
         found: Array = self._slot(where)[_places(where, (loop, *rows, *columns))]
         return found.reshape(loop, prod(rows), prod(columns))

@@ -1,8 +1,8 @@
 """Contractions as matrix products: which letters are rows, columns, depth and loop.
 
 In: an einsum string, shapes, and where the operands lie. Out: a `Layout`, or None where the letters
-of one role cannot be walked as a product needs it. The choice prefers a result and a second operand whose
-columns are contiguous, because kernels load vectors along columns.
+of one role cannot be walked as a product needs it. The choice prefers a result and a second operand
+whose columns are contiguous, because kernels load vectors along columns.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from math import prod
 
 import numpy as np
 
+from chainrule.compiler.channels import channels_last
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
-from chainrule.compiler.channels import channels_last
 from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cuda_plans import Arena, elementwise, loops, product, whole
@@ -14,7 +9,7 @@ from cuda_plans import Arena, elementwise, loops, product, whole
 from chainrule.compiler.plan import Access, Extent, Fold, Let, Matrix, Plan, Stage, Temp, Write
 from chainrule.compiler.scalar import Call, Element, Literal
 from chainrule.dsl.diagnostics import Failure
-from chainrule.runtime import cpu, kernel_cache, threads
+from chainrule.runtime import cpu, threads
 from chainrule.runtime.cpu import CpuDevice, CpuLoaded
 from chainrule.runtime.device import Feed
 

@@ -109,8 +109,8 @@ def test_a_product_for_each_example_with_positions_in_the_epilogue() -> None:
     epilogue = Stage((-1, -1), (Access(-1, "f32", ()),), lets,
                      (Write(Access(2, "f32", (18, 1), 0, 54), Temp(3)),))  # fmt: skip
     kernel = product(
-        (a, b, c), (Extent(3), Extent(18), Extent(5)), Matrix(0, (5,), (1,), 5, 20), Matrix(1, (18,), (1,), 18),
-        epilogue, loop=Extent(1, True),
+        (a, b, c), (Extent(3), Extent(18), Extent(5)), Matrix(0, (5,), (1,), 5, 20),
+        Matrix(1, (18,), (1,), 18), epilogue, loop=Extent(1, True),
     )  # fmt: skip
     av, bv = floats("f32", 6, 4, 5), floats("f32", 6, 18)
     want = av[:, 1:] @ bv[1:] + 100 * np.arange(3)[:, None] + np.arange(18)
@@ -181,8 +181,9 @@ def test_rows_that_share_places_in_the_caches_are_packed() -> None:
     x = arena.add("x", (1024,), "input", batched=True)
     w = arena.add("w", (1024, 1024), "param")
     c = arena.add("c", (1024,), "output", batched=True)
-    kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)), Matrix(0, (1024,), (1,)),
-                     Matrix(1, (1024,), (1,)), plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
+    kernel = product((x, w, c), (Extent(1, True), Extent(1024), Extent(1024)),
+                     Matrix(0, (1024,), (1,)), Matrix(1, (1024,), (1,)),
+                     plain_epilogue(Access(2, "f32", (1024, 1))))  # fmt: skip
     assert "store(own" in write(kernel, 80, Target(), "simd").text
     xv, wv = floats("f32", 80, 1024), floats("f32", 1024, 1024)
     want = xv.astype(np.float64) @ wv
