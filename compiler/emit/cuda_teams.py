@@ -104,7 +104,7 @@ def beside(stage: Stage, over: bool) -> bool:
     votes = 0
     for access in stage.reads:
         near, far = (abs(stride_of(access, k)) == 1 for k in (result, term))
-        votes += near - far
+        votes += 1 if near else -far  # windows along the last axis have both: no lanes to join
     return votes > 0
 
 

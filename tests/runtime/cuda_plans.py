@@ -36,10 +36,12 @@ ONE = Extent(1)
 SIMULATOR = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 
-def run_simulated(file: str) -> None:
-    """Run the tests of a file in a process of its own, under Numba's simulator."""
+def run_simulated(file: str, *, slow: bool = False) -> None:
+    """Run the tests of a file (those marked slow, or the others) in a process of its own, under
+    Numba's simulator."""
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", file]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+               "-m", "slow" if slow else "not slow", file]  # fmt: skip
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, cwd=Path(file).parent
     )
