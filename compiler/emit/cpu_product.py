@@ -27,6 +27,7 @@ from .cpu_product_shape import (
     choose_block,
     choose_chunk,
     depth_axes,
+    fresh_bytes,
     lanes_for,
     row_axes,
     tallest,
@@ -72,6 +73,7 @@ class _Product:
         self.block = block or choose_block(
             self.rows, columns, self.deep, self.lanes, registers, capacity,
             tallest(self.rows, self.depth, self.bytes), self.bytes,
+            fresh_bytes(self.rows, self.depth, capacity, self.bytes),
         )  # fmt: skip
         self.cut = self.rows[self.block.axis]
         self.inner = self.rows[self.block.axis + 1 :]

@@ -19,6 +19,7 @@ from .cpu_nest import accesses, draws, positions
 
 CROWDED = 4096  # bytes: 64 sets of 64-byte lines
 NEAR = 24 * 1024  # bytes of B that stay in the first cache
+FAR = 1024 * 1024  # bytes of A that the second cache does not hold
 PANEL = 320 * 1024  # bytes of B that a chunk may take of the second cache
 SUMS = 128 * 1024  # bytes of sums that wait for the next chunk
 BAND = 320 * 1024  # bytes of A that a chunk of the depth may take of the second cache
@@ -152,9 +153,12 @@ def lanes_for(dtype: str, columns: Extent) -> int:
 
 def choose_block(
     rows: tuple[Axis, ...], columns: int, depth: int, lanes: int, registers: int, capacity: int,
-    tallest: int = 32, size: int = 4,
+    tallest: int = 32, size: int = 4, fresh: float = 0.0,
 ) -> Block:  # fmt: skip
-    """The block that wastes least: R·V sums, V vectors of B and one number of A must fit."""
+    """The block that wastes least: R·V sums, V vectors of B and one number of A must fit.
+
+    `fresh`: bytes of A that come from far memory for each number of it that is used.
+    """
     across = -(-columns // lanes)
     best, best_cost = Block(1, 1, len(rows) - 1), float("inf")
     inside = 1
@@ -164,7 +168,7 @@ def choose_block(
             most = max(1, (registers - 1) // vectors - 1)
             for height in range(1, min(count, most // inside, tallest // inside) + 1):
                 cost = _cost(count, inside, across, height, vectors, depth,
-                             rows[axis].batched, lanes * size)  # fmt: skip
+                             rows[axis].batched, lanes * size, fresh)  # fmt: skip
                 cost /= count * inside
                 if cost < best_cost * 0.9999:
                     best, best_cost = Block(height, vectors, axis), cost
@@ -176,19 +180,19 @@ def choose_block(
 
 def _cost(
     count: int, inside: int, across: int, height: int, vectors: int, depth: int, batched: bool,
-    vector: int,
+    vector: int, fresh: float,
 ) -> float:  # fmt: skip
     """Turns of the innermost loop for one k, with the number of instructions of each.
 
     Two multiplications can start together, with two loads; a sum waits 4 turns for itself, so fewer
-    than 8 sums leave the multipliers idle. A block that ends early costs its beginning and its end,
-    and a panel that the first cache does not hold comes from the second.
+    than 8 sums leave the multipliers idle. A block that ends early costs its beginning and its end;
+    a panel that the first cache does not hold comes from the second, and A from further away.
     """
 
     def turn(h: int, v: int) -> float:
         far = v * vector / 64 * 0.4 if v * vector * depth > NEAR else 0.0
         ends = (1.5 * h * v + 12) / depth
-        return max(h * v / 2, (h + v) / 2, 4) + 0.3 + far + ends
+        return max(h * v / 2, (h + v) / 2, 4) + 0.3 + far + ends + 0.1 * h * fresh
 
     def along(v: int) -> float:
         full, rest = divmod(count, height)
@@ -198,6 +202,17 @@ def _cost(
 
     full, rest = divmod(across, vectors)
     return full * along(vectors) + (along(rest) if rest else 0)
+
+
+def fresh_bytes(
+    rows: tuple[Axis, ...], depth: tuple[Axis, ...], capacity: int, size: int
+) -> float:
+    """Bytes that each use of a number of A brings from beyond the second cache: the windows of a
+    convolution overlap, the rows of a matrix do not."""
+    axes = [*rows, *depth]
+    span = 1 + sum((a.at(capacity) - 1) * abs(a.a) for a in axes)
+    uses = prod(a.at(capacity) for a in axes)
+    return size * min(1.0, span / uses) if span * size > FAR else 0.0
 
 
 def tallest(rows: tuple[Axis, ...], depth: tuple[Axis, ...], size: int) -> int:
