@@ -12,6 +12,7 @@ from ..plan import Stage
 from .cuda_kernel import BATCH, WHOLE, Parts, Tuning, stride_of
 
 _WARP = 32
+_FEWEST = 4  # parts that are worth a second launch
 _SECTOR = 8  # words that memory brings at least
 
 
@@ -69,11 +70,10 @@ def team_of(stage: Stage, results: int, terms: int, over: bool, threads: int) ->
 
 
 def adders(results: int, parts: Parts, tuning: Tuning) -> Team:
-    """Who adds the parts of folds: neighbours take neighbouring results, as many as memory brings
-    at a time."""
-    columns = min(_SECTOR, power(results), tuning.threads)
-    lanes = min(tuning.threads // columns, power(parts.count))
-    return Team(lanes, columns, row_first=False)
+    """Who adds the parts of folds: neighbours take neighbouring results, at least as many as memory
+    brings at a time."""
+    lanes = min(max(1, tuning.threads // _SECTOR), power(parts.count))
+    return Team(lanes, min(tuning.threads // lanes, power(results)), row_first=False)
 
 
 def choose_fold_parts(stage: Stage, results: int, terms: int, team: Team, tuning: Tuning,
@@ -84,7 +84,7 @@ def choose_fold_parts(stage: Stage, results: int, terms: int, team: Team, tuning
         return WHOLE
     groups = -(-results // team.columns)
     count = min(2 * tuning.spread // groups, 4 * terms // (team.lanes * tuning.turns))
-    if count < 2:
+    if count < _FEWEST:
         return WHOLE
     length = -(-terms // (count * team.lanes)) * team.lanes
     itemsize = 8 if dtypes == {"f64"} else 4

@@ -25,7 +25,7 @@ TILES = (
     Tile(16, 16, 16, 1, 1),
 )
 _WORD = 1.5  # what a word from shared memory costs, in multiply-adds
-_MEASURE = 64  # side of the tile that parts are counted with, whatever tile is taken then
+_MEASURE = (128, 64)  # the tile that parts are counted with, whatever tile is taken then
 _DEEP = 16  # a depth below so many times `tuning.turns` is not cut, and no part is below half that
 _STEP = 16  # parts are multiples of this: whole tiles
 
@@ -48,7 +48,7 @@ def choose_parts(product: Product, capacity: int, tuning: Tuning) -> Parts:
     """Parts of the depth that different blocks sum, where there are few tiles and many terms."""
     rows, depth = product.row_count(capacity), product.depth_count(capacity)
     columns, loop = product.columns.at(capacity), product.loop.at(capacity)
-    tiles = -(-rows // _MEASURE) * -(-columns // _MEASURE) * loop
+    tiles = -(-rows // _MEASURE[0]) * -(-columns // _MEASURE[1]) * loop
     if depth < _DEEP * tuning.turns:
         return WHOLE
     count = min(tuning.spread // max(1, tiles), 2 * depth // (_DEEP * tuning.turns))
