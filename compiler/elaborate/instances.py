@@ -53,7 +53,7 @@ def make_layer(
     if scope.layer is not None and number < len(scope.layer.inner):
         return scope.layer.inner[number]
     settings = bind_settings(ref.block, positional, named, span, scope)
-    word = scope.target if scope.target and _learned(ref, scope) else ref.block.name.id
+    word = scope.target if scope.target and _learned(ref, settings, scope) else ref.block.name.id
     layer = Layer(ref, settings, scope.instance_path(word), span)
     scope.net.places[layer.path] = span
     if scope.layer is not None:
@@ -160,10 +160,10 @@ def _is_library(block: s.Block) -> bool:
     return block.name.span.source.name.startswith(LIBRARY)
 
 
-def _learned(ref: BlockRef, scope: Scope) -> bool:
+def _learned(ref: BlockRef, settings: dict[str, Meaning], scope: Scope) -> bool:
     """Does the block hold parameters, itself or in what it uses? Then its equation names it."""
     seen: set[str] = set()
-    waiting = [ref]
+    waiting = [ref, *(v for v in settings.values() if isinstance(v, BlockRef))]
     while waiting:
         found = waiting.pop()
         block, library = found.block, found.library
