@@ -194,8 +194,10 @@ def _size(positional: list[Meaning], named: Options, span: Span, scope: Scope) -
 
 
 def _rank(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
-    """Number of axes of one example."""
+    """Number of axes of one example, or of items of a list."""
     only("rank", positional, named, span, 1, 1)
+    if isinstance(positional[0], tuple):
+        return len(positional[0])
     return len(value_of(positional[0], span, scope).shape)
 
 

@@ -198,6 +198,19 @@ def test_padding_is_written_for_all_sides_or_for_each(call, frame) -> None:
     np.testing.assert_array_equal(value, np.pad(image, ((0, 0), (0, 0), *frame)))
 
 
+def test_an_orthogonal_kernel_has_orthonormal_units() -> None:
+    graph = net("net t {\n  input x: [3, 5, 5]\n  output x -> conv(8, 3, init = orthogonal)\n}")
+    (kernel,) = evaluate([graph.leaves["conv.W"].initial], {})
+    rows = kernel.reshape(8, -1)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(8), atol=1e-12)
+
+
+def test_the_fans_of_a_kernel_count_the_receptive_field() -> None:
+    graph = net("net t {\n  input x: [64, 5, 5]\n  output x -> conv(256, 3)\n}")
+    (kernel,) = evaluate([graph.leaves["conv.W"].initial], {})
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.01)
+
+
 def test_a_setting_can_name_the_initialiser() -> None:
     graph = net("net t {\n  input x: [3]\n  output x -> dense(2, init = normal)\n}")
     assert graph.leaves["dense.W"].initialiser == "~ normal"
