@@ -202,7 +202,7 @@ def test_an_orthogonal_kernel_has_orthonormal_units() -> None:
     graph = net("net t {\n  input x: [3, 5, 5]\n  output x -> conv(8, 3, init = orthogonal)\n}")
     (kernel,) = evaluate([graph.leaves["conv.W"].initial], {})
     rows = kernel.reshape(8, -1)
-    np.testing.assert_allclose(rows @ rows.T, np.eye(8), atol=1e-12)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(8), atol=1e-6)  # drawn in f32
 
 
 def test_the_fans_of_a_kernel_count_the_receptive_field() -> None:
