@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.compiler.pipeline import compile_plan, parse_module, steps
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
-from chainrule.runtime.device import Feed
+from chainrule.runtime.device import Device, Feed
 from chainrule.runtime.session import initial_values
 
 from ..rows import Layer, Row, Shape, shape_after
@@ -68,10 +68,10 @@ train row on digits() {{
 """
 
 
-def make(row: Row) -> Callable[[int], None]:
+def make(row: Row, device: Device | None = None) -> Callable[[int], None]:
     module = parse_module(Source(f"{row.key}.net", text(row)))
     ((graph, _),) = steps(module, module.trains[0])
-    loaded = CpuDevice().load(compile_plan(graph, row.batch))
+    loaded = (device or CpuDevice()).load(compile_plan(graph, row.batch))
     given = {}
     if not row.is_image:
         dense = [k + 1 for k, layer in enumerate(row.layers) if layer[0] == "dense"]

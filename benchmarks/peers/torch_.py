@@ -49,7 +49,9 @@ def chain(layers: list[Layer] | tuple[Layer, ...], shape: Shape) -> nn.Module:
     return nn.Sequential(*parts)
 
 
-def make(row: Row, *, channels_last: bool = False, compiled: bool = False) -> Callable[[int], None]:
+def make(
+    row: Row, *, channels_last: bool = False, compiled: bool = False, device: str = "cpu"
+) -> Callable[[int], None]:
     x, y = (torch.from_numpy(a) for a in row.data())
     model = chain(row.layers, row.shape)
     if row.loss == "softmax":
@@ -63,6 +65,7 @@ def make(row: Row, *, channels_last: bool = False, compiled: bool = False) -> Ca
     if channels_last:
         x = x.to(memory_format=torch.channels_last)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x, y, model = x.to(device), y.to(device), model.to(device)
     kinds = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam}
     extra = {"momentum": 0.9} if row.optimizer == "momentum" else {}
     optimizer = kinds[row.optimizer](model.parameters(), lr=row.lr, **extra)
