@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import Graph
-from .compiler.pipeline import compile_plan, forward, optimise, prepared, steps
+from .compiler.pipeline import compile_plan, forward, steps
 from .compiler.value import Value
 from .console import table
 
 if TYPE_CHECKING:
+    from .memory import Training
     from .model import Model
 
 
@@ -44,6 +45,7 @@ class Summary:
     batch: int
     memory: dict[str, int] = field(default_factory=dict)
     kernels: int = 0
+    training: Training | None = None
 
     def __str__(self) -> str:
         rows = [["layer", "block", "output", "parameters", "work"]]
@@ -62,6 +64,8 @@ class Summary:
             lines.append(f"memory, {what:<8} {readable(size)} at batch {self.batch}")
         if self.kernels:
             lines.append(f"kernels          {self.kernels} different ones in a training step")
+        if self.training is not None:
+            lines += ["", str(self.training)]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -76,6 +80,7 @@ class Summary:
             "batch": self.batch,
             "memory": self.memory,
             "kernels": self.kernels,
+            "training": self.training.as_json() if self.training is not None else None,
         }
 
 
@@ -104,7 +109,7 @@ def summarise(model: Model, depth: int = 1, batch: int | None = None) -> Summary
     """The summary of a model; `depth` says how many levels of blocks are told apart."""
     graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
     size = batch or model.settings.batch or 32
-    memory, kernels = _memory(model, graph, size)
+    memory, kernels, training = _memory(model, graph, size)
     layers = layers_of(graph, depth)
     params = graph.params
     return Summary(
@@ -115,7 +120,7 @@ def summarise(model: Model, depth: int = 1, batch: int | None = None) -> Summary
         sum(p.value.type.size for p in params),
         sum(p.value.type.size for p in params if p.frozen),
         sum(layer.flops for layer in layers),
-        size, memory, kernels,
+        size, memory, kernels, training,
     )  # fmt: skip
 
 
@@ -153,15 +158,17 @@ def _within(param: Value, path: str) -> bool:
     return param.origin.instance == path or param.origin.instance.startswith(f"{path}.")
 
 
-def _memory(model: Model, graph: Graph, batch: int) -> tuple[dict[str, int], int]:
-    """Arenas as planned, and how many different kernels a training step has."""
-    found = {"predict": compile_plan(prepared(optimise(model.evaluation)).graph, batch).arena}
+def _memory(
+    model: Model, graph: Graph, batch: int
+) -> tuple[dict[str, int], int, Training | None]:
+    """Arenas as planned, how many different kernels a training step has, and a training process."""
+    from .memory import training
+
+    found = {"predict": compile_plan(model.evaluation, batch).arena}
     if model.declaration is None or not graph.of_kind("loss"):
-        return found, 0
-    kernels: set[object] = set()
-    total = 0
-    for step, _ in steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes):
-        plan = compile_plan(step, batch)
-        total += plan.arena
-        kernels |= set(plan.distinct)
-    return {**found, "train": total}, len(kernels)
+        return found, 0, None
+    graphs = steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
+    plans = [compile_plan(step, batch) for step, _ in graphs]
+    kernels = {key for plan in plans for key in plan.distinct}
+    found["train"] = sum(plan.arena for plan in plans)
+    return found, len(kernels), training(model, plans, [step for step, _ in graphs])

@@ -6,6 +6,7 @@ and for profiles.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from math import prod
 
@@ -43,6 +44,27 @@ def memory_report(plan: Plan) -> Memory:
         start = min(b.offset for b in temps)
         kinds["temp"] = max(b.offset + b.nbytes(plan.capacity) for b in temps) - start
     return Memory(kinds, plan.arena, unshared)
+
+
+def arena_parts(plan: Plan, learned: Container[str]) -> dict[str, int]:
+    """The arena at capacity by what lies in it, in words for people; together they are all of it.
+
+    `learned`: names of the net's own parameters and states, so that others are the optimizer's.
+    Activations, gradients and masks share places: what counts is the stretch that they need.
+    """
+    kinds = memory_report(plan).kinds
+    states = [b for b in plan.buffers if b.kind == "state"]
+    own = sum(b.nbytes(plan.capacity) for b in states if b.name in learned)
+    parts = {
+        "parameters": kinds.get("param", 0),
+        "states of the net": own,
+        "optimizer state": kinds.get("state", 0) - own,
+        "inputs": kinds.get("input", 0),
+        "activations": kinds.get("temp", 0),
+        "outputs": kinds.get("output", 0),
+    }
+    parts["other"] = plan.arena - sum(parts.values())
+    return {name: size for name, size in parts.items() if size > 0}
 
 
 def kernel_cost(plan: Plan, kernel: AnyKernel, batch: int) -> Cost:
