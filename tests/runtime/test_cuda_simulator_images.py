@@ -29,7 +29,7 @@ else:
     TUNINGS = [
         pytest.param(replace(SMALL, turns=1000), id="whole"),
         pytest.param(Tuning(threads=8, spread=9, turns=1), id="parts"),
-        pytest.param(Tuning(threads=64, turns=1), id="many threads"),
+        pytest.param(Tuning(threads=16, turns=1), id="many threads"),
     ]
 
     def names(plan: Plan, tuning: Tuning) -> list[str]:
