@@ -226,7 +226,8 @@ class Product(Kernel):
     writes, have strides (*rows, column) and `example` = stride of `loop`. `Position(n)` is the
     index along axis n of the rows, `Position(len(rows))` the column.
     With no other work the epilogue just writes Element(0). Sums over k are in ascending order of
-    the nested axes, and never split between threads (results must not depend on their count).
+    the nested axes. How a target splits them depends on the shape alone, and parts are added in
+    order: results must not depend on the number of threads.
     """
 
     rows: tuple[Extent, ...]
