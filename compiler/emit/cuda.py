@@ -18,11 +18,14 @@ from .cuda_product import emit_product
 
 @dataclass(frozen=True, slots=True)
 class CudaLaunch:
-    """One entry of the launch list: kernel number `kernel`, its slots' row at `table[at]`."""
+    """One entry of the launch list: kernel number `kernel`, its slots' row at `table[at]`.
+
+    `of`: the kernel of the plan that it does, or a part of it."""
 
     kernel: int
     at: int
     label: str
+    of: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:
     table: list[int] = []
     scratch, arena = _scratch(plan), _aligned(plan.arena)
     memory = arena
-    for kernel in plan.kernels:
+    for of, kernel in enumerate(plan.kernels):
         if kernel.key not in numbers:
             texts = emit_kernel(kernel, plan.capacity, tuning)
             numbers[kernel.key] = range(len(kernels), len(kernels) + len(texts))
@@ -62,7 +65,7 @@ def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:
         buffers = [plan.buffers[i] for i in kernel.slots]
         for number in numbers[kernel.key]:
             made = kernels[number]
-            launches.append(CudaLaunch(number, len(table), kernel.label))
+            launches.append(CudaLaunch(number, len(table), kernel.label, of))
             offsets, apart = _places(buffers, scratch, arena)
             if any(apart):
                 memory = max(memory, arena + made.launch.workers(plan.capacity) * scratch)

@@ -47,7 +47,8 @@ class _Watched:
         self._cuda = loaded._cuda
         self._events: list[tuple[Any, Any]] = []
         self._real = not simulated()  # the simulator's events hold no times
-        self._launches = len(loaded.plan.kernels)
+        self._of = np.array([entry.of for entry in loaded._program.launches])
+        self._kernels = len(loaded.plan.kernels)
         self.loaded = copy.copy(loaded)
         self.loaded._functions = [_Function(f, self._enclosed) for f in loaded._functions]
 
@@ -59,14 +60,16 @@ class _Watched:
         self._events.append((start, end))
 
     def taken(self) -> tuple[Any, Any]:
-        """Seconds [steps, launches], and of each step from its first event to its last."""
+        """Seconds [steps, kernels], and of each step from its first event to its last."""
         events, self._events = self._events, []
         if events:
             events[-1][1].synchronize()
-        seconds = [_seconds(a, b) for a, b in events]
-        steps = range(0, len(events), self._launches)
-        whole = [_seconds(events[k][0], events[k + self._launches - 1][1]) for k in steps]
-        return np.array(seconds).reshape(-1, self._launches), np.array(whole)
+        launches = len(self._of)
+        each = np.array([_seconds(a, b) for a, b in events]).reshape(-1, launches)
+        kernels = np.zeros((len(each), self._kernels))
+        np.add.at(kernels, (slice(None), self._of), each)  # some kernels are several launches
+        ends = zip(events[::launches], events[launches - 1 :: launches], strict=True)
+        return kernels, np.array([_seconds(first[0], last[1]) for first, last in ends])
 
 
 class _Now:
