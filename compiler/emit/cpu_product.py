@@ -38,6 +38,7 @@ from .cpu_winograd import winograd_body
 
 ALIGN = 64  # bytes
 MANY = 200  # rows for which a panel of B may be copied at little cost
+FEWER = 48  # the same where the depth is long, and so is the way to its rows
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class _Product:
         if step % CROWDED == 0:
             return self.deep >= 64 and rows >= 4 * self.height
         far = step > self.width * self.bytes and self.deep * self.width * self.bytes > NEAR
-        return far and rows >= MANY
+        return far and rows >= (FEWER if self.chunk.band else MANY)
 
     # ------------------------------------------------------------------------------ the function
 
@@ -318,6 +319,8 @@ class _Product:
                 count = self.count() if n == 0 else axis.size
                 depth.append((count, axis.a, step))
             text = f'"{self.dtype}", {self.lanes}, {vectors}, {tuple(rows)}, {tuple(depth)}'
+            if axes[-1].a == 1:
+                text += f", {self.cut.a * height}"
             found[text] = name
         return found
 

@@ -22,7 +22,7 @@ NEAR = 24 * 1024  # bytes of B that stay in the first cache
 FAR = 1024 * 1024  # bytes of A that the second cache does not hold
 PANEL = 320 * 1024  # bytes of B that a chunk may take of the second cache
 SUMS = 128 * 1024  # bytes of sums that wait for the next chunk
-BAND = 320 * 1024  # bytes of A that a chunk of the depth may take of the second cache
+BAND = 256 * 1024  # bytes of A, and of B beside it, where rows of A lie side by side
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,7 @@ def _cost(
     return full * along(vectors) + (along(rest) if rest else 0)
 
 
-def fresh_bytes(
-    rows: tuple[Axis, ...], depth: tuple[Axis, ...], capacity: int, size: int
-) -> float:
+def fresh_bytes(rows: tuple[Axis, ...], depth: tuple[Axis, ...], capacity: int, size: int) -> float:
     """Bytes that each use of a number of A brings from beyond the second cache: the windows of a
     convolution overlap, the rows of a matrix do not."""
     axes = [*rows, *depth]
@@ -233,7 +231,7 @@ def choose_chunk(
     """Whole where a panel of B fits the second cache; else as much of the depth as fits."""
     counts = [axis.at(capacity) for axis in depth]
     transposed = depth[-1].a != 1
-    most = max(1, PANEL // (width * size))
+    most = max(1, (BAND if transposed else PANEL) // (width * size))
     if transposed:
         most = min(most, max(64, BAND // (size * min(rows, 256))))
     if prod(counts) <= most or rows <= block_rows:

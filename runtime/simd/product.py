@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .lanes import BYTES, I64, X, splat
+from .lanes import BYTES, I8, I32, I64, X, declare, splat
 from .memory import POINTER, STORED
 from .vector import Vec
 
@@ -26,15 +26,19 @@ Axes = tuple[tuple[int, int, int], ...]
 Pointers = tuple[Any, Any]
 Sums = list[list[X]]
 LONGEST = 64  # fma instructions in the body of the innermost loop, after unrolling
+MOST_LINES = 4  # of 64 bytes that one turn of it asks for ahead of time
 
 
-def register_block(dtype: str, lanes: int, vectors: int, rows: Axes, depth: Axes) -> Any:
+def register_block(
+    dtype: str, lanes: int, vectors: int, rows: Axes, depth: Axes, ahead: int = 0
+) -> Any:
     """A word `block(a, ai, b, bi, c, ci, n, start)`: C = A·B, or C + A·B unless `start`.
 
     a, b, c are pointers, ai, bi, ci the index of their first element. `rows` are nested axes
     (count, step in A, step in C), `depth` are (count, step in A, step in B), outermost first;
     a depth whose first count is 0 takes `n` (at least 1) instead. Vectors of C are
-    neighbours, and so are those of B; all are read and written whole.
+    neighbours, and so are those of B; all are read and written whole. `ahead`: how far from this
+    block's rows of A those of the next begin, to be fetched meanwhile; 0: nothing is.
     """
     kind, pointer, whole = Vec(dtype, lanes), POINTER[dtype], types.int64
     places = [
@@ -47,7 +51,7 @@ def register_block(dtype: str, lanes: int, vectors: int, rows: Axes, depth: Axes
     ) -> Any:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             number = context.get_data_type(STORED[dtype])
-            _Block(builder, number, kind, vectors, places, depth).emit(*args)
+            _Block(builder, number, kind, vectors, places, depth, ahead).emit(*args)
             return context.get_dummy_value()
 
         sig = types.void(pointer, whole, pointer, whole, pointer, whole, whole, types.boolean)
@@ -61,10 +65,11 @@ class _Block:
 
     def __init__(
         self, b: ir.IRBuilder, number: ir.Type, kind: Vec, across: int,
-        rows: list[tuple[int, ...]], depth: Axes,
+        rows: list[tuple[int, ...]], depth: Axes, ahead: int,
     ) -> None:  # fmt: skip
         self.b, self.number, self.kind, self.across = b, number, kind, across
-        self.rows, self.depth = rows, depth
+        self.rows, self.depth, self.ahead = rows, depth, ahead
+        self.inner_turn: Any = None
         self.vector = ir.VectorType(number, kind.lanes)
 
     def emit(self, a: Any, ai: Any, b: Any, bi: Any, c: Any, ci: Any, n: Any, start: Any) -> None:
@@ -113,8 +118,37 @@ class _Block:
                 so_far = self.turn(at, u * a_step, u * b_step, so_far)
             return so_far
 
-        turns = ir.Constant(I64, count // times) if count else n
-        return self.loop(turns, (times * a_step, times * b_step), pointers, sums, body)
+        if not count:
+            return self.loop(n, (a_step, b_step), pointers, sums, body)
+        turns = count // times
+        steps = (times * a_step, times * b_step)
+        number = ir.Constant(I64, turns)
+        return self.loop(number, steps, pointers, sums, self.fetching(body, turns, steps[0]))
+
+    def fetching(
+        self, body: Callable[[Pointers, Sums], Sums], turns: int, step: int
+    ) -> Callable[[Pointers, Sums], Sums]:
+        """`body`, asking for its part of what the next block reads of A: `ahead` numbers, that
+        lie as far ahead of this block's. The processor does not see it coming by itself: it
+        follows the rows of a block, each too short."""
+        b, line = self.b, 64 // BYTES[self.kind.dtype]
+        lines = -(-self.ahead // (line * turns))
+        if not self.ahead or turns == 1 or lines > MOST_LINES:
+            return body
+        name = declare(b, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        how = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into all caches, data
+        part = -(-self.ahead // turns) if lines == 1 else lines * line
+
+        def whole(at: Pointers, sums: Sums) -> Sums:
+            # `at` goes on by `step` a turn, what is asked for by `part`.
+            further = b.mul(self.inner_turn, ir.Constant(I64, part - step))
+            place = self.step(at[0], further)
+            for n in range(lines):
+                here = b.bitcast(self.at(place, self.ahead + n * line), I8.as_pointer())
+                b.call(name, [here, *how])
+            return body(at, sums)
+
+        return whole
 
     def unrolled(self, count: int) -> int:
         """How many turns of the innermost loop stand in a row: a divisor of their number."""
@@ -133,7 +167,7 @@ class _Block:
         before, start = b.block, b.append_basic_block("depth")
         b.branch(start)
         b.position_at_end(start)
-        turn = b.phi(I64)
+        turn = self.inner_turn = b.phi(I64)
         at = (b.phi(pointers[0].type), b.phi(pointers[1].type))
         carried = [[X(b, b.phi(self.vector)) for _ in line] for line in sums]
         turn.add_incoming(ir.Constant(I64, 0), before)
