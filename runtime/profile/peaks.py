@@ -20,8 +20,8 @@ from ..cpu import host
 from ..threads import Crew
 from .kernels import addresses, flops_per_turn
 
-ROUNDS = 12  # the best counts: others use the machine too
-ROUND = 0.008  # seconds
+ROUNDS = 60  # the best counts: others use the machine too
+ROUND = 0.002  # seconds: short, so that one is likely that nothing disturbs
 LEAST, MOST = 1 << 14, 1 << 27  # bytes of working set
 TYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 # arena, row, batch, thread, threads

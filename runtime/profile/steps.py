@@ -131,16 +131,17 @@ def _on_cpu(loaded: CpuLoaded, steps: Steps, seconds: float) -> StepTimes:
     single._threads = 1
     count = steps.a_run()
     stamped = _Stamped(loaded, count)
+    short = max(1, count // 4)  # the shorter a run, the likelier one that nothing disturbs
     plain: list[float] = []
     alone: list[float] = []
     parts: list[Floats] = []
     began = time.perf_counter()
     while not plain or time.perf_counter() - began < seconds:
-        plain.append(steps.run(count))
+        plain += [steps.run(short) for _ in range(4)]
         steps.run(count, stamped.loaded)
         parts.append(stamped.intervals())
         if stamped.threads > 1:
-            alone.append(steps.run(max(1, count // 4), single))
+            alone.append(steps.run(short, single))
     table = np.concatenate(parts)
     kernels, waiting, calls, between = stamped.told_apart(table)
     return StepTimes(
