@@ -30,7 +30,7 @@ from .runtime.data import Dataset, Part
 from .runtime.data.memory import readable
 from .runtime.feeding import PIECE, Feeder
 from .runtime.kernel_cache import SIMD
-from .runtime.session import EVALUATION_BATCH, part_of, requests_for
+from .runtime.session import evaluation_batch, part_of, requests_for
 from .runtime.threads import processors
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def training(model: Model, plans: Sequence[Plan], graphs: Sequence[Graph]) -> Tr
     raw = _raw(dataset) if dataset is not None else 0
     process = max(0, resident() - raw) + LINKED
     if dataset is None:
-        validation = _validation(model, EVALUATION_BATCH, threads)
+        validation = _validation(model, evaluation_batch(model.evaluation), threads)
         return Training(
             plans[0].capacity, threads, arena, scratch, copies, validation, None, process, None
         )
     count = len(dataset.valid)
-    validation = _validation(model, min(count, EVALUATION_BATCH), threads) if count else 0
+    validation = (
+        _validation(model, min(count, evaluation_batch(model.evaluation)), threads) if count else 0
+    )
     bound = bind_inputs(model.evaluation, dataset, model.declaration)
     requests = requests_for(graphs[0], bound), requests_for(model.evaluation, bound)
     fed = Feeder(dataset.train, requests[0], seed=model.settings.seed)

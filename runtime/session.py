@@ -28,7 +28,8 @@ from .plain import evaluate, run_graph
 from .plain_device import PlainDevice
 
 Array = NDArray[Any]
-EVALUATION_BATCH = 512
+EVALUATION_BATCH = 512  # examples at most
+EVALUATION_BYTES = 128 << 20  # for what lies in memory at once: two or three of the largest values
 
 
 class Program:
@@ -92,6 +93,14 @@ def compile_graph(graph: Graph, capacity: int, device: Device) -> Program:
         return Program(graph, device.load_graph(graph, capacity))
     ready = prepared(optimise(graph))
     return Program(graph, device.load(compile_plan(ready.graph, capacity)), ready.before)
+
+
+def evaluation_batch(graph: Graph) -> int:
+    """How many examples are evaluated at a time: fewer of those that make large values. It depends
+    on the graph alone, so that sums of scores are the same on every machine."""
+    largest = max((v.type.size for v in graph.nodes if v.type.batched), default=1)
+    room = EVALUATION_BYTES // (3 * 4 * max(1, largest))
+    return min(EVALUATION_BATCH, 1 << max(0, room.bit_length() - 1))
 
 
 def part_of(graph: Graph, *kinds: str) -> Graph:
@@ -210,9 +219,9 @@ class Session:
 
     # ------------------------------------------------------------ scores
 
-    def scores(self, feeder: Feeder, batch: int = EVALUATION_BATCH) -> dict[str, float]:
+    def scores(self, feeder: Feeder) -> dict[str, float]:
         """Mean loss and metrics over all examples of a part."""
-        batch = max(1, min(batch, len(feeder)))
+        batch = max(1, min(evaluation_batch(self.forward), len(feeder)))
         program = self.program("scores", self._scored, batch)
         program.push(self.values)
         total = Means(program.recorded)
@@ -251,12 +260,10 @@ class Session:
     def _predicting(self) -> Graph:
         return part_of(self.forward, "output")
 
-    def predict(
-        self, fields: Mapping[str, Array], batch: int = EVALUATION_BATCH
-    ) -> dict[str, Array]:
+    def predict(self, fields: Mapping[str, Array], batch: int | None = None) -> dict[str, Array]:
         """Every output of the net for the examples in `fields` (input -> [n, *shape])."""
         count = len(next(iter(fields.values()))) if fields else 1
-        batch = max(1, min(batch, count))
+        batch = max(1, min(batch or evaluation_batch(self.forward), count))
         program = self.program("predict", self._predicting, batch)
         program.push(self.values)
         pieces: dict[str, list[Array]] = {name: [] for name in self.output_names}
