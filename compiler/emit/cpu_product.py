@@ -321,6 +321,8 @@ class _Product:
             text = f'"{self.dtype}", {self.lanes}, {vectors}, {tuple(rows)}, {tuple(depth)}'
             if axes[-1].a == 1:
                 text += f", {self.cut.a * height}"
+            elif self.chunk.band:
+                text += f", {self.chunk.size * axes[0].a}"
             found[text] = name
         return found
 

@@ -233,7 +233,7 @@ def choose_chunk(
     transposed = depth[-1].a != 1
     most = max(1, (BAND if transposed else PANEL) // (width * size))
     if transposed:
-        most = min(most, max(64, BAND // (size * min(rows, 256))))
+        most = min(most, 512, max(64, BAND // (size * min(rows, 256))))
     if prod(counts) <= most or rows <= block_rows:
         return Chunk(0, counts[0], 0)
     inside = prod(counts)

@@ -8,6 +8,8 @@ from ..plan import Extent, Matrix
 from .cpu_body import indent
 from .cpu_product_shape import Axis
 
+SOON = 24  # rows ahead that a copy asks for: memory takes so long
+
 
 def extent(extent: Extent) -> str:
     """The number of indices."""
@@ -82,6 +84,7 @@ def packed(
     last = axes[-1]
     count = count if len(axes) == 1 else str(last.size)
     source = sum_of(0, ("o", 1), ("k", last.places[0]), ("(j + s)", column))
+    soon = f"{source} + {SOON * last.places[0]}"
     pointer, goal = f"p{b.slot}", f"own, q + k * {width} + s"
     copy = f"store({goal}, gather({pointer}, {source}, {column}, {lanes}, w - s))"
     if column == 1:
@@ -91,6 +94,7 @@ def packed(
         inner += [
             f"for k in range({count}):",
             f"    for s in range(0, w, {lanes}):",
+            f"        ask({pointer}, {soon})",
             f"        {copy}",
         ]
     else:

@@ -30,7 +30,7 @@ from .memory import (
     store,
     store_part,
 )  # fmt: skip
-from .product import register_block
+from .product import ask, register_block
 from .vector import (
     absolute,
     argmax_lanes,
@@ -94,6 +94,7 @@ def kernel(function: Callable[..., None]) -> Any:
 __all__ = [
     "absolute",
     "argmax_lanes",
+    "ask",
     "at_bool",
     "at_f32",
     "at_f64",

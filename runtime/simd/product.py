@@ -19,7 +19,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .lanes import BYTES, I8, I32, I64, X, declare, splat
-from .memory import POINTER, STORED
+from .memory import NAME, POINTER, STORED
 from .vector import Vec
 
 Axes = tuple[tuple[int, int, int], ...]
@@ -58,6 +58,27 @@ def register_block(
         return sig, lower
 
     return intrinsic(block)
+
+
+@intrinsic
+def ask(typingctx: Any, pointer: Any, index: Any) -> Any:
+    """Let the line of element `index` come from memory, without waiting for it."""
+    if pointer not in NAME:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        number = context.get_data_type(STORED[NAME[pointer]])
+        fetch(builder, builder.gep(args[0], [args[1]], source_etype=number), 3)
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64), lower
+
+
+def fetch(b: ir.IRBuilder, place: Any, nearness: int) -> None:
+    """Into the caches from level 4 − nearness on; there need be no such place."""
+    name = declare(b, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+    how = [ir.Constant(I32, n) for n in (0, nearness, 1)]  # to read it; data
+    b.call(name, [b.bitcast(place, I8.as_pointer()), *how])
 
 
 class _Block:
@@ -119,36 +140,48 @@ class _Block:
             return so_far
 
         if not count:
+            body = self.fetching(body, 0, 1, a_step)
             return self.loop(n, (a_step, b_step), pointers, sums, body)
         turns = count // times
         steps = (times * a_step, times * b_step)
         number = ir.Constant(I64, turns)
-        return self.loop(number, steps, pointers, sums, self.fetching(body, turns, steps[0]))
+        return self.loop(number, steps, pointers, sums, self.fetching(body, turns, times, a_step))
 
     def fetching(
-        self, body: Callable[[Pointers, Sums], Sums], turns: int, step: int
+        self, body: Callable[[Pointers, Sums], Sums], turns: int, times: int, step: int
     ) -> Callable[[Pointers, Sums], Sums]:
-        """`body`, asking for its part of what the next block reads of A: `ahead` numbers, that
-        lie as far ahead of this block's. The processor does not see it coming by itself: it
-        follows the rows of a block, each too short."""
-        b, line = self.b, 64 // BYTES[self.kind.dtype]
-        lines = -(-self.ahead // (line * turns))
-        if not self.ahead or turns == 1 or lines > MOST_LINES:
-            return body
-        name = declare(b, "llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        how = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into all caches, data
-        part = -(-self.ahead // turns) if lines == 1 else lines * line
+        """`body`, asking for what lies `ahead` in A. The processor does not see it coming by
+        itself: it follows the rows of a block, each too short.
 
-        def whole(at: Pointers, sums: Sums) -> Sums:
-            # `at` goes on by `step` a turn, what is asked for by `part`.
-            further = b.mul(self.inner_turn, ir.Constant(I64, part - step))
-            place = self.step(at[0], further)
-            for n in range(lines):
-                here = b.bitcast(self.at(place, self.ahead + n * line), I8.as_pointer())
-                b.call(name, [here, *how])
+        Where the depth lies side by side, each turn asks for its part of `ahead` numbers, the rows
+        of the next block; else for the number that is as far ahead, in the next chunk.
+        """
+
+        def next_chunk(at: Pointers, sums: Sums) -> Sums:
+            for u in range(times):
+                self.fetch(at[0], self.ahead + u * step, 2)
             return body(at, sums)
 
-        return whole
+        if self.ahead and step != 1:
+            return next_chunk
+        if not self.ahead or turns < 2:
+            return body
+        line = 64 // BYTES[self.kind.dtype]
+        lines = -(-self.ahead // (line * turns))
+        part = -(-self.ahead // turns) if lines == 1 else lines * line
+
+        def next_block(at: Pointers, sums: Sums) -> Sums:
+            # `at` goes on by one number a step, what is asked for by `part` a turn.
+            further = self.b.mul(self.inner_turn, ir.Constant(I64, part - times))
+            place = self.step(at[0], further)
+            for n in range(lines):
+                self.fetch(place, self.ahead + n * line, 3)
+            return body(at, sums)
+
+        return next_block if lines <= MOST_LINES else body
+
+    def fetch(self, pointer: Any, place: int, nearness: int) -> None:
+        fetch(self.b, self.at(pointer, place), nearness)
 
     def unrolled(self, count: int) -> int:
         """How many turns of the innermost loop stand in a row: a divisor of their number."""
