@@ -47,7 +47,7 @@ class _Watched:
         self._cuda = loaded._cuda
         self._events: list[tuple[Any, Any]] = []
         self._real = not simulated()  # the simulator's events hold no times
-        self._of = np.array([entry.of for entry in loaded._program.launches])
+        self._of = [entry.of for entry in loaded._program.launches]
         self._kernels = len(loaded.plan.kernels)
         self.loaded = copy.copy(loaded)
         self.loaded._functions = [_Function(f, self._enclosed) for f in loaded._functions]
@@ -67,7 +67,8 @@ class _Watched:
         launches = len(self._of)
         each = np.array([_seconds(a, b) for a, b in events]).reshape(-1, launches)
         kernels = np.zeros((len(each), self._kernels))
-        np.add.at(kernels, (slice(None), self._of), each)  # some kernels are several launches
+        for number, of in enumerate(self._of):  # some kernels are several launches
+            kernels[:, of] += each[:, number]
         ends = zip(events[::launches], events[launches - 1 :: launches], strict=True)
         return kernels, np.array([_seconds(first[0], last[1]) for first, last in ends])
 
