@@ -130,18 +130,20 @@ def layers_of(graph: Graph, depth: int = 1) -> list[Layer]:
     shown = graph.with_outputs(wanted) if wanted else graph
     rows: dict[object, Layer] = {}
     counted: set[Value] = set()
-    for v in shown.nodes:
+    # What is computed of parameters and running statistics alone has no place in the order.
+    for v in sorted(shown.nodes, key=lambda v: not v.type.batched):
         if v.op.family == "leaf":
             continue
         path = ".".join(v.origin.instance.split(".")[:depth])
         key: object = path or v  # an equation outside of all blocks has a row of its own
         row = rows.get(key)
         if row is None:
-            block = v.origin.block if path else v.op.name
+            block = _block(graph, path, v) if path else v.op.name
             row = rows[key] = Layer(path or v.origin.name, block)
         if v.origin.instance == path and path:
             row.block = v.origin.block
-        row.shape = str(v.type)
+        if v.type.batched or not row.shape:
+            row.shape = str(v.type)
         row.flops += v.op.flops(v)
         for a in v.args:
             if a.op.name != "param":
@@ -152,6 +154,12 @@ def layers_of(graph: Graph, depth: int = 1) -> list[Layer]:
                 row.shared += a.type.size
             counted.add(a)
     return list(rows.values())
+
+
+def _block(graph: Graph, path: str, v: Value) -> str:
+    """The word by which a layer was made; `stage` where all values are of blocks inside it."""
+    place = graph.places.get(path)
+    return place.text.partition("(")[0] if place is not None else v.origin.block
 
 
 def _within(param: Value, path: str) -> bool:

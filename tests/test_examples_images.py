@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from chainrule.cli import cli
 from chainrule.compiler.elaborate import forward, load_module
 from chainrule.compiler.graph import Graph
+from chainrule.summary import layers_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IMAGES = ("lenet", "alexnet", "alexnet_cifar", "vgg", "vgg_cifar", "resnet", "resnet_cifar")
@@ -125,3 +126,15 @@ def test_a_net_for_small_images_takes_a_picture_of_cifar(name) -> None:
     assert g.leaves["image"].value.shape == (3, 32, 32)
     assert shapes(g, "scores") == [(10,)]
     assert parameters(g) < 3_000_000
+
+
+def test_the_summary_lists_the_stages_in_order_under_the_words_that_made_them() -> None:
+    rows = layers_of(graph("resnet_cifar"))
+    assert [(r.name, r.block, r.shape) for r in rows[:5]] == [
+        ("stem", "conv_norm", "[16, 32, 32]"),
+        ("relu", "relu", "[16, 32, 32]"),
+        ("stage1", "stage", "[16, 32, 32]"),
+        ("stage2", "stage", "[32, 16, 16]"),
+        ("stage3", "stage", "[64, 8, 8]"),
+    ]
+    assert sum(r.parameters for r in rows) == 272_474
