@@ -37,7 +37,7 @@ SHORT = 3  # parts of a δ that is written out where it is used: a₂ − y
 
 # Layouts, the likeliest first: direction, rows, and how much stands in one node.
 WAYS = (("LR", 1, 0), ("LR", 1, 1), ("LR", 2, 1), ("LR", 1, 2), ("LR", 2, 2), ("LR", 3, 2),
-        ("TB", 1, 0))  # fmt: skip
+        ("LR", 2, 3), ("LR", 3, 3), ("TB", 1, 0))  # fmt: skip
 
 
 def backward(graph: Graph, loss: Output, theme: str = "light", *, fit: bool = True) -> str:
@@ -58,7 +58,8 @@ class _Picture:
     b: Backprop
     theme: str
     name: str
-    packed: int = 0  # 1: the parameters of a layer in one node; 2: its activation in its own node
+    # 1: the parameters of a layer in one node; 2: its activation in its own node; 3: pooling too
+    packed: int = 0
     forward: dict[Value, str] = field(default_factory=dict)  # nodes of the forward pass
     mirror: dict[Value, str] = field(default_factory=dict)  # nodes of ∂L/∂v
     stands_for: dict[Value, Value] = field(default_factory=dict)  # folded step: the one drawn
@@ -101,13 +102,16 @@ class _Picture:
     # -------------------------------------------------------- folding
 
     def _join(self) -> None:
-        """Activations stand in the node of the layer that nothing else uses."""
+        """Activations (and pooling) stand in the node of the layer that nothing else uses."""
         for v, step in self.eq.steps.items():
-            if step.kind != "elementwise" or v in self.b.kept or v in self.stands_for:
+            alone = len(step.operands) == 1 and step.kind != "loss" and step.block != "softmax"
+            fits = step.kind == "elementwise" or (self.packed > 2 and alone)
+            if not fits or v in self.b.kept or v in self.stands_for:
                 continue
             (z,) = step.operands
-            if z in self.eq.steps and z in self.b.kept and self.b.users[z] == [v]:
-                self.joined[v] = z
+            if z in self.eq.steps and self.b.users.get(z) == [v]:
+                if z in self.b.kept or z in self.joined:
+                    self.joined[v] = self.joined.get(z, z)
 
     def _fold(self) -> None:
         """Equal layers are drawn once. Only textbook names have a number to replace with ℓ."""
@@ -308,5 +312,7 @@ class _Picture:
 
 
 def _broken(text: str) -> list[str]:
-    """A formula in lines of a readable length, broken at its spaces."""
-    return textwrap.wrap(text, LINE, break_long_words=False) or [text]
+    """A formula in lines of a readable length, broken at its spaces but not inside a product."""
+    tied = re.sub(r" (∗ᵀ?) |(?<=ᵀ) (?=∂)", lambda m: f"\0{m[1]}\0" if m[1] else "\0", text)
+    rows = textwrap.wrap(tied, LINE, break_long_words=False) or [text]
+    return [row.replace("\0", " ") for row in rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..compiler.value import Value
@@ -24,6 +24,8 @@ class Box:
     block: str
     steps: list[Step] = field(default_factory=list)
     shared: bool = False  # another box, before this one, has the same parameters
+    tails: list[str] = field(default_factory=list)  # functions that stand in the box of a layer
+    composite: bool = False  # a closed block with layers inside
 
     @property
     def values(self) -> set[Value]:
@@ -35,8 +37,10 @@ class Box:
 
     @property
     def inputs(self) -> list[Value]:
+        """What comes from other boxes; running statistics are the box's own."""
         own = self.values
-        return list(dict.fromkeys(v for s in self.steps for v in s.inputs if v not in own))
+        taken = (v for s in self.steps for v in s.inputs if v.op.name != "state")
+        return list(dict.fromkeys(v for v in taken if v not in own))
 
     @property
     def result(self) -> Value:
@@ -80,6 +84,11 @@ def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
     found = list(made.values())
     for box in found:
         box.block = block_name(equations, box.path)
+        box.composite = bool(box.path) and any(
+            str(p.attrs["name"]).startswith(f"{box.path}.")
+            and "." in str(p.attrs["name"])[len(box.path) + 1 :]
+            for p in box.params
+        )
         box.shared = bool(box.params) and all(p in owners for p in box.params)
         owners.update(box.params)
     return found
@@ -127,6 +136,32 @@ def block_name(equations: Equations, path: str) -> str:
     return path.rsplit(".", 1)[-1].rstrip("0123456789").rstrip("_")
 
 
+def packed(found: Sequence[Box], names: Mapping[int, str], kept: set[Value]) -> list[Box]:
+    """The boxes with functions put into the box of the layer before them, where nothing else uses
+    that: conv, batchnorm, relu. `names` are those of the functions, by box; `kept` are values that
+    stay results."""
+    users = Counter(v for b in found for v in b.inputs)
+    made: dict[Value, Box] = {}
+    result: list[Box] = []
+    for b in found:
+        (v,) = b.inputs if len(b.inputs) == 1 else (None,)
+        layer = made.get(v) if v is not None else None
+        fits = layer is not None and bool(layer.params) and not layer.composite
+        if v is None or layer is None or not fits or id(b) not in names:
+            result.append(b)
+            made.update(dict.fromkeys(b.values, b))
+            continue
+        if users[v] > 1 or v in kept or layer.result is not v:
+            result.append(b)
+            made.update(dict.fromkeys(b.values, b))
+            continue
+        whole = Box(layer.path, layer.block, [*layer.steps, *b.steps], layer.shared,
+                    [*layer.tails, names[id(b)]])  # fmt: skip
+        result[result.index(layer)] = whole
+        made.update(dict.fromkeys(whole.values, whole))
+    return result
+
+
 # ---------------------------------------------------------------- folding equal boxes
 
 
@@ -140,13 +175,15 @@ class Fold:
 
 
 def folds(found: Sequence[Box], least: int = 3, longest: int = 8) -> list[Fold]:
-    """Stretches of a chain that repeat at least `least` times, each box feeding only the next."""
+    """Stretches of a chain that repeat at least `least` times (closed blocks: twice), each box
+    feeding only the next."""
     chain = _links(found)
     result = []
     k = 0
     while k < len(found):
         best = _best_fold(found, chain, k, longest)
-        if best is None or best.times < least or _better_next(best, found, chain, k, longest):
+        enough = 2 if found[k].composite else least
+        if best is None or best.times < enough or _better_next(best, found, chain, k, longest):
             k += 1
             continue
         result.append(best)

@@ -29,7 +29,7 @@ _PREAMBLE = r"""\documentclass[11pt]{article}
 def latex(d: Derivation) -> str:
     """The whole derivation as one document."""
     out = [_PREAMBLE, rf"\section*{{Backpropagation through {words(d.net)}}}"]
-    out += [r"\begin{itemize}", *(rf"\item {words(note)}" for note in d.notes), r"\end{itemize}"]
+    out += [r"\begin{itemize}", *(rf"\item {{}}{words(note)}" for note in d.notes), r"\end{itemize}"]
     out += [r"\subsection*{Given}", *_aligned(d.given)]
     out += [r"\subsection*{Local derivatives}", *_aligned(d.local)]
     out += [r"\subsection*{Gradients}"]
@@ -51,8 +51,9 @@ _WORDS = {
 }  # fmt: skip
 _SIGNS = {
     "⊙": r"\odot", "Σ": r"\sum", "σ": r"\sigma", "δ": r"\delta", "∂": r"\partial", "−": "-",
-    "·": r"\cdot", "₀": "_0", "ᵢ": "_i", "²": "^2", "ˣ": "^x", "⁻": "^-", "→": r"\to",
+    "·": r"\cdot", "ᵢ": "_i", "²": "^2", "ˣ": "^x", "⁻": "^-", "→": r"\to",
     "′": "'", "ᵀ": "^T", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "½": r"\tfrac{1}{2}",
+    **{c: f"_{k}" for k, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     "ε": r"\epsilon", "∗": "*", "ₚ": "_p", "¹": "^1", "×": r"\times",
 }  # fmt: skip
 
@@ -60,6 +61,10 @@ _SIGNS = {
 def words(text: str) -> str:
     """Words for the running text; signs become mathematics, other letters beyond ASCII a question
     mark, because plain LaTeX fonts may not have them."""
+    return r"$\sum_w$".join(map(_words, text.split("Σ_w")))
+
+
+def _words(text: str) -> str:
     out = []
     for c in text:
         if c in _WORDS:
@@ -77,12 +82,13 @@ def words(text: str) -> str:
 def _aligned(facts: Iterable[Fact]) -> list[str]:
     facts = list(facts)
     rows: list[str] = []
+    left = max((width(f.left) for f in facts), default=0.0)  # they stand in one column
     for f in facts:
-        first, *more = lines(f.right, LIMIT - width(f.left))
+        first, *more = lines(f.right, LIMIT - left)
         rows += [f"{math(f.left)} &= {first}", *(rf"&\qquad {row}" for row in more)]
         if f.note:
             note = rf"\qquad \text{{({words(f.note)})}}"
-            wide = more or width(f.left) + width(f.right) + len(f.note) > LIMIT
+            wide = more or left + width(f.right) + len(f.note) > LIMIT
             rows[-1:] = [rows[-1], f"&{note}"] if wide else [rows[-1] + note]
     return _display(rows, [f.right for f in facts])
 

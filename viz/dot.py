@@ -45,7 +45,9 @@ def printable(text: str) -> str:
 def place(span: Span) -> str:
     """Where something stands, for a tooltip: without folders, for pictures are passed on."""
     name = span.source.name
-    shown = name if name.startswith("<") else name.replace("\\", "/").rpartition("/")[2]
+    shown = name.replace("\\", "/").rpartition("/")[2]
+    if name.startswith("<chainrule>"):
+        return f"in the library, {shown}"
     return f"at {shown}:{span.line}:{span.column}"
 
 
@@ -110,8 +112,17 @@ class Cluster:
 class Dot:
     """One directed picture under construction; `text()` is the result."""
 
-    def __init__(self, title: str, theme: Theme, rankdir: str = "LR", **more: Attribute) -> None:
+    def __init__(
+        self,
+        title: str,
+        theme: Theme,
+        rankdir: str = "LR",
+        *,
+        size: float = FONT_SIZE,
+        **more: Attribute,
+    ) -> None:
         self.theme = theme
+        self._size = size  # of the type of headings
         self.horizontal = rankdir == "LR"
         self._cluster_count = 0
         self._graph: dict[str, Attribute] = {
@@ -131,6 +142,7 @@ class Dot:
         self._edges: list[Edge] = []
         self._ranks: list[Rank] = []
         self._clusters: list[Cluster] = []
+        self._below: list[tuple[str, ...]] = []
 
     def node(self, label: Label, meaning: str, id: str = "", **more: Attribute) -> str:
         """A node in the colours of its meaning; returns its identifier."""
@@ -159,6 +171,10 @@ class Dot:
     def rank(self, *nodes: str, kind: str = "same") -> None:
         """Nodes that stand in one column (or row)."""
         self._ranks.append((kind, nodes))
+
+    def below(self, *nodes: str) -> None:
+        """Nodes that stand in a row of their own, below all others."""
+        self._below.append(nodes)
 
     def cluster(
         self,
@@ -211,7 +227,7 @@ class Dot:
         nodes, edges, clusters, ranks = self._nodes, self._edges, self._clusters, self._ranks
         starts: list[str] = []
         more: dict[str, Attribute] = {}
-        if rows > 1:
+        if rows > 1 or self._below:
             more = {"ranksep": 0.16, "nodesep": 0.12}  # tighter: such pictures are large
             row, nodes, edges = self._in_rows(rows, slack)
             if ranks:  # the columns of all rows meet: row 2 stands below row 1
@@ -221,7 +237,7 @@ class Dot:
                 clusters, starts = _row_clusters(clusters, row), _row_starts(row, edges)
         base: dict[str, Attribute] = {
             "fontname": FONT,
-            "fontsize": FONT_SIZE,
+            "fontsize": self._size,
             "fontcolor": self.theme.ink,
         }
         arrow: dict[str, Attribute] = {
@@ -260,11 +276,22 @@ class Dot:
         return row, nodes, edges
 
     def _row_of_nodes(self, count: int, slack: float) -> dict[str, int]:
-        widths = {id: estimated_width(_plain(given["label"])) for id, given in self._nodes}
-        edges = [(a, b) for a, b, given in self._edges if given.get("constraint") is not False]
+        apart = {n: k for k, nodes in enumerate(self._below) for n in nodes}
+        widths = {
+            id: estimated_width(_plain(given["label"]))
+            for id, given in self._nodes
+            if id not in apart
+        }
+        edges = [
+            (a, b)
+            for a, b, given in self._edges
+            if given.get("constraint") is not False and a not in apart
+        ]
         columns = [nodes for kind, nodes in self._ranks if kind == "same"]
-        boxes = [c.everything for c in self._clusters]
-        return rows_of(widths, edges, columns, boxes, count, slack)
+        boxes = [c.everything for c in self._clusters if apart.keys().isdisjoint(c.everything)]
+        row = rows_of(widths, edges, columns, boxes, count, slack)
+        last = max(row.values())
+        return {**row, **{n: last + 1 + k for n, k in apart.items()}}
 
 
 class _Marks:

@@ -204,6 +204,11 @@ def _around_layer(v: Value) -> list[Value]:
     """What enters a product with a parameter, and what comes out, though nobody named it."""
     if v.op.name in PRODUCTS and _is_affine(v):
         return [a for a in v.args if a.type.batched]
+    if from_library(v):  # relu(x + y): a sum of the user's stands by itself
+        sums = [a for a in v.args if a.op.name == "add" and a.type.batched and a.shape]
+        found = [a for a in sums if not from_library(a) and all(x.type.batched for x in a.args)]
+        if found:
+            return found
     through = ("add", "sigmoid", "tanh", "maximum")
     added = v.op.name == "add" and _is_affine(v)
     if v.op.name in through and not added:

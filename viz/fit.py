@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from ..dsl.diagnostics import Failure, fail
-from .render import layout
+from .render import layout, node_count
 from .style import SLIDE, SMALLEST
 
 EASY = 10.0  # points: type that needs no better layout
+CROWD = 120  # nodes; no layout makes more of them readable
 SECONDS = 10.0  # for each layout that is tried
 
 Draft = Callable[[], str]
@@ -29,7 +30,7 @@ def fitted(drafts: Iterable[Draft]) -> str:
         size = type_size(dot) or 0.0  # some layouts are beyond the engine
         if size > best:
             best, text = size, dot
-        if size >= EASY:
+        if size >= EASY or node_count(dot) > CROWD:
             break
     return text
 

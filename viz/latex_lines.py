@@ -48,7 +48,7 @@ def _width(x: Term, parts: Sequence[float]) -> float:
         case "call" | "prime":
             return len(x.text) + 2 + sum(parts) + len(parts)
         case "total" | "mean" | "greatest":
-            return 2.5 + parts[0] + (2 if x.kind == "mean" else 0) + 2
+            return 2.5 + sum(parts) + (2 if x.kind == "mean" else 0) + 2
         case "exp":
             return 1.0 + 0.7 * parts[0]
         case "at":

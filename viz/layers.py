@@ -7,25 +7,30 @@ like text, so that the picture fits a slide.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..compiler.graph import Graph
 from ..compiler.value import Value
-from .blocks import Box, Fold, block_name, boxes, folds
+from .blocks import Box, Fold, block_name, boxes, folds, packed
 from .dot import Cluster, Dot, Html, lines
 from .equations import Equations, equations
-from .fit import Draft, fitted
+from .fit import Draft, fitted, type_size
 from .formula import right_hand_side
+from .geometry import described
 from .heat import INK, LINE, Heat, by_box, fill, legend, words
-from .names import names
+from .insides import Inside, insides
+from .names import function_name, names
 from .operations import end_name
-from .style import SLIDE
+from .style import FONT_SIZE, SLIDE, SMALL, SMALLEST
 from .style import theme as theme_of
 from .unicode import unicode
+from .wrap import EVEN, SLACK
 
 WIDE, HIGH = 17.0, 9.5  # inches: what still reads when it is scaled to a slide
 CROWDED = 40  # boxes; beyond, blocks are drawn closed unless a depth is asked for
+SKIP = "#0072B2"  # a shortcut past layers
 
 
 def layers(
@@ -36,17 +41,60 @@ def layers(
     fit: bool = True,
     heat: Heat | None = None,
 ) -> str:
-    """DOT text of the layer view; with `heat`, boxes are coloured by their share of the time."""
+    """DOT text of the layer view; with `heat`, boxes are coloured by their share of the time.
+
+    The most detailed of the pictures that can be read on a slide: all blocks open; functions in
+    the boxes of their layers; blocks closed, the inmost first.
+    """
     found = equations(graph)
-    picture = _Picture(graph, found, boxes(found, depth), theme, heat)
-    if depth is None and (len(picture.shown) > CROWDED or not picture.fits):
-        closed = _Picture(graph, found, boxes(found, 1), theme, heat)
-        if len(closed.shown) < len(picture.shown):
-            picture = closed
+    pictures = [
+        _Picture(graph, found, b, theme, heat, terse)
+        for b, terse in _choices(found, depth, heat)
+    ]
     if not fit:
-        return picture.text()
-    ways: list[Draft] = [picture.text, *(partial(picture.cut, n) for n in (2, 3, 4))]
-    return fitted(ways)
+        return pictures[0].text()
+    best, text = -1.0, ""
+    for k, picture in enumerate(pictures):
+        if len(picture.shown) > CROWDED and k + 1 < len(pictures):
+            continue
+        rows = [(n, s) for n in (2, 3, 4, 5, 6) for s in ((SLACK, EVEN) if n > 2 else (SLACK,))]
+        ways: list[Draft] = [picture.text, *(partial(picture.cut, *way) for way in rows)]
+        drawn = fitted(ways)
+        size = type_size(drawn) or 0.0
+        if size > best:
+            best, text = size, drawn
+        if size >= SMALLEST:
+            break
+    return text
+
+
+def _choices(
+    found: Equations, depth: int | None, heat: Heat | None
+) -> list[tuple[list[Box], bool]]:
+    """The boxes of one picture each, the most detailed first, and whether to be terse."""
+    whole = boxes(found, depth)
+    deepest = max((b.path.count(".") for b in whole), default=0)
+    all_open = [whole]
+    if depth is None:
+        all_open += [boxes(found, d) for d in range(deepest, 0, -1)]
+    if heat is not None:  # a profile tells functions from layers
+        return [(b, False) for b in all_open]
+    results = {o.value for o in found.graph.outputs}
+    close = [(packed(b, _function_names(found, b), results), True) for b in all_open]
+    return [(whole, False), *close]
+
+
+def _function_names(found: Equations, given: Sequence[Box]) -> dict[int, str]:
+    """The boxes that may stand in that of the layer before them, and what they are called there."""
+    called: dict[int, str] = {}
+    for b in given:
+        simple = all(s.kind == "elementwise" for s in b.steps)
+        normal = any(s.value in found.inner for s in b.steps)
+        if normal or b.block in ("dropout", "spatial_dropout"):
+            called[id(b)] = b.block
+        elif simple and len(b.steps) == 1:
+            called[id(b)] = b.block or function_name(found, b.result)
+    return called
 
 
 def counted(n: float, unit: str = "") -> str:
@@ -64,39 +112,49 @@ class _Picture:
     found: list[Box]
     theme: str
     heat: Heat | None = None
+    terse: bool = False  # sizes only where they change, no metrics
     ids: dict[Value, str] = field(default_factory=dict)  # anchor: node that gives it
     main: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.terse:
+            self.found = [b for b in self.found if self._meaning(b) != "metric"] or self.found
         self.folded = folds(self.found)
         self.dropped = {id(b) for f in self.folded for b in f.dropped}
         self.shown = [b for b in self.found if id(b) not in self.dropped]
         self.look = theme_of(self.theme)
         self.seconds = by_box(self.heat, self.found, self.folded) if self.heat else {}
         self.names = names(self.equations, batch=False)
+        closed = [] if self.heat else [b for b in self.shown if b.composite]
+        self.insides = insides(self.equations, closed, self.found)
+        self.makers = self._makers()
         self.path = self._longest_path()
         self._plan()
 
-    def cut(self, rows: int) -> str:
+    def cut(self, rows: int, slack: float = SLACK) -> str:
         """The picture from left to right, cut into rows."""
         self.direction, self.snake = "LR", False
-        return self.text(rows)
+        return self.text(rows, slack)
 
-    def text(self, rows: int = 1) -> str:
+    def text(self, rows: int = 1, slack: float = SLACK) -> str:
         """The whole picture as DOT."""
         self.ids = {}
-        self.dot = Dot(self._title(), self.look, rankdir=self.direction)
+        size = SMALL if self.terse else FONT_SIZE
+        self.dot = Dot(self._title(), self.look, rankdir=self.direction, size=size)
         self._inputs()
         self._boxes()
         self._edges(self.snake)
         self._results()
+        for inside in self.insides:
+            self._inside(inside)
         if self.snake:
             self._rows()
         if self.heat is None:
-            self.dot.legend(self._legend())
+            more = "in the boxes: parameters · work of one" if self.terse else ""
+            self.dot.legend(self._legend(), more)
         else:
             self.dot.caption(legend(self.heat, self._title(), self.seconds))
-        return self.dot.text(rows)
+        return self.dot.text(rows, slack)
 
     def _plan(self) -> None:
         """Left to right where that fits a slide, else downwards, else in rows."""
@@ -156,7 +214,8 @@ class _Picture:
 
     def _makers(self) -> dict[Value, Box]:
         """The shown box that gives each anchor; a folded one speaks through its stretch's last."""
-        makers = {v: b for b in self.shown for v in b.values}
+        # Labels as one-hot vectors are the labels' own: whoever needs them may have made them.
+        makers = {v: b for b in self.shown for v in b.values if v.op.name != "one_hot"}
         for f in self.folded:
             for k, b in enumerate(f.dropped):
                 last = f.boxes[k % len(f.boxes)]
@@ -164,7 +223,7 @@ class _Picture:
         return makers
 
     def _inputs(self) -> None:
-        used = {v for b in self.shown for v in b.inputs}
+        used = {_labels(v) for b in self.shown for v in b.inputs}
         for v in self.equations.stand_in:
             if v.op.name == "input" and v in used:
                 label = lines(str(v.attrs["name"]), str(v.type))
@@ -186,21 +245,35 @@ class _Picture:
     def _fold_cluster(self, f: Fold, groups: dict[str, Cluster]) -> None:
         parent = self._cluster_of(f.boxes[0].path, groups)
         nodes = [self._box(b) for b in f.boxes]
-        self.dot.cluster(f"× {f.times}", nodes, parent, style="rounded,dashed", fontsize=16.0)
+        if self._is_told(f):
+            if parent is not None:
+                parent.nodes += nodes
+        else:
+            self.dot.cluster(f"× {f.times}", nodes, parent, style="rounded,dashed", fontsize=16.0)
         for k, b in enumerate(f.dropped):
             for v in b.values:
                 self.ids[v] = nodes[k % len(nodes)]
 
+    def _is_told(self, f: Fold) -> bool:
+        """One box alone tells in its heading how often it stands there."""
+        return self.terse and len(f.boxes) == 1
+
     def _cluster_of(self, path: str, groups: dict[str, Cluster]) -> Cluster | None:
         """The box around the boxes of one instance, made when first needed."""
         outer = path.rpartition(".")[0]
-        if not outer:
+        if not outer or (self.terse and not self._is_inmost(outer)):
             return None
         if outer not in groups:
             block, name = block_name(self.equations, outer), outer.rsplit(".", 1)[-1]
-            label = block if block == name else f"{block} {name}"
-            groups[outer] = self.dot.cluster(label, (), self._cluster_of(outer, groups))
+            label = name if name.startswith(block) else f"{block} {name}"
+            around = None if self.terse else self._cluster_of(outer, groups)
+            groups[outer] = self.dot.cluster(label, (), around)
         return groups[outer]
+
+    def _is_inmost(self, outer: str) -> bool:
+        """No box stands in a block inside that one."""
+        inside = [b.path[len(outer) + 1 :] for b in self.shown if b.path.startswith(f"{outer}.")]
+        return not any("." in p.rstrip(".") for p in inside)
 
     def _meaning(self, b: Box) -> str:
         if any(s.kind == "loss" for s in b.steps):
@@ -210,18 +283,25 @@ class _Picture:
             return "metric"
         return "layer" if b.params else "elementwise"
 
-    def _box(self, b: Box) -> str:
+    def _box(self, b: Box, *, sizes: bool = True) -> str:
         heading, *more = self._words(b)
+        fold = next((f for f in self.folded if b in f.boxes), None)
+        if fold is not None and self._is_told(fold):
+            heading = f"{heading} × {fold.times}"
         rows: list[str | tuple[str, str]] = [heading, *more]
-        if b.params:
+        if b.params and self.terse and sizes:
+            rows.append((f"{counted(b.size)} · {counted(b.flops, 'FLOP')}", "faint"))
+        elif b.params and sizes:
             rows.append((counted(b.flops, "FLOP"), "faint"))
         look: dict[str, str] = {}
         if self.heat is not None:
             spent = self.seconds.get(id(b))
             share = (spent or 0.0) / (self.heat.whole or 1.0)
-            copies = next((f.times for f in self.folded if b in f.boxes), 1)
+            copies = fold.times if fold is not None else 1
             rows.append((words(spent, share, copies), "bold" if share >= 0.1 else "small"))
             look = {"fillcolor": fill(share), "color": LINE, "fontcolor": INK}
+        if _is_sum(b) and not b.tails and not look:
+            rows, look = ["+"], {"shape": "circle", "margin": "0.01"}
         label = lines(*rows, faint=INK if look else self.look.faint)
         tooltip = b.path or b.block or "equation"
         node = self.dot.node(label, self._meaning(b), tooltip=tooltip, **look)
@@ -229,17 +309,45 @@ class _Picture:
             self.ids[v] = node
         return node
 
+    def _inside(self, inside: Inside) -> None:
+        """What stands in a closed block, drawn once for all like it, in a row of its own."""
+        shape = str(inside.box.inputs[0].type)
+        start = self.dot.node(lines(("x", "bold"), shape), "data", shape="plaintext", style="")
+        saved, self.ids = self.ids, dict.fromkeys(inside.box.inputs, start)
+        nodes = [self._box(b, sizes=False) for b in inside.boxes]
+        for b in inside.boxes:
+            for v in b.inputs:
+                if v in self.ids:
+                    skips = self.ids[v] == start and b is not inside.boxes[0]
+                    look = {"color": SKIP, "penwidth": "2.2"} if skips and _is_sum(b) else {}
+                    self.dot.edge(self.ids[v], self.ids[b.result], **look)
+        end = self.dot.node(lines(("y", "bold"), str(inside.box.result.type)), "data",
+                            shape="plaintext", style="")  # fmt: skip
+        self.dot.edge(nodes[-1], end)
+        self.dot.cluster(inside.title, [start, *nodes, end], style="rounded,dashed")
+        self.dot.below(start, *nodes, end)
+        self.ids = saved
+
     def _words(self, b: Box) -> list[str]:
         """The heading of a box and the lines below it."""
         if not b.block:
-            return self._equation(b)
+            return [*self._equation(b), *b.tails]
+        geometry = [] if b.composite else described(b.steps[0].inside)
+        heading = f"{b.block} {geometry[0]}" if geometry else b.block
+        more = [", ".join(geometry[1:])] if geometry[1:] else []
         if not b.params:
-            return [b.block]
+            return [heading, *more]
         name = b.path.rsplit(".", 1)[-1]
-        shape = b.result.shape
-        heading = f"{b.block} {shape[0]}" if len(shape) == 1 else b.block
+        shape = b.steps[0].value.shape if not b.composite else b.result.shape
+        if len(shape) == 1:
+            heading = f"{heading} {shape[0]}"
+        elif geometry:
+            heading = f"{heading}, {shape[0]}"
+        if self.terse:
+            told = [", ".join(w for w in (*geometry[1:], *b.tails) if not w.startswith("padding"))]
+            return [heading, *(told if told[0] else []), *(["shared"] if b.shared else [])]
         size = "shared parameters" if b.shared else f"{counted(b.size)} parameters"
-        return [heading, *([name] if name != b.block else []), size]
+        return [heading, *([name] if name != b.block else []), *more, size]
 
     def _equation(self, b: Box) -> list[str]:
         """`a = tanh(z)`, under the function's name where it is one function."""
@@ -254,7 +362,7 @@ class _Picture:
         makers = self._makers()
         for b in self.shown:
             end = self.ids[b.result]
-            for v in b.inputs:
+            for v in map(_labels, b.inputs):
                 start = self.ids.get(v)
                 if start is None or start == end or (start, end) in drawn:
                     continue
@@ -267,15 +375,22 @@ class _Picture:
                 if snake and maker is None and b is self.path[-1]:
                     self._beside_last(start, end, v)
                     continue
-                self.dot.edge(start, end, _shape_label(v))
+                self.dot.edge(start, end, self._label(v))
+
+    def _label(self, v: Value) -> Html | str:
+        """The shape on an edge; terse, only where it is not that of the edge before."""
+        maker = self.makers.get(v) if self.terse else None
+        if maker is not None and any(a.shape == v.shape for a in maker.inputs):
+            return ""
+        return _shape_label(v)
 
     def _beside_last(self, start: str, end: str, v: Value) -> None:
         """Data that only the last box takes (labels) stands in the row with it, after it."""
         self.dot.rank(start, end)
         if self.rows % 2:
-            self.dot.edge(end, start, _shape_label(v), dir="back")
+            self.dot.edge(end, start, self._label(v), dir="back")
         else:
-            self.dot.edge(start, end, _shape_label(v))
+            self.dot.edge(start, end, self._label(v))
 
     def _rows(self) -> None:
         """Break the backbone into rows, the second read from right to left, and so on."""
@@ -284,7 +399,7 @@ class _Picture:
         for start in range(0, len(nodes), width):
             self.dot.rank(*nodes[start : start + width])
         for k in range(1, len(nodes)):
-            shape = _shape_label(self.path[k - 1].result)
+            shape = self._label(self.path[k - 1].result)
             row, place = divmod(k, width)
             if place == 0:
                 self.dot.edge(nodes[k - 1], nodes[k], shape, weight=100)
@@ -298,13 +413,26 @@ class _Picture:
             start = self.ids.get(self._anchor(o.kind, o.name))  # the graph's values were merged
             if start is None or o.kind not in ("output", "metric"):
                 continue
+            if self.terse and o.kind == "metric":
+                continue
             meaning = "output" if o.kind == "output" else "metric"
             end = self.dot.node(lines((end_name(o), "small")), meaning, shape="plaintext", style="")
-            self.dot.edge(start, end, _shape_label(o.value))
+            self.dot.edge(start, end, self._label(o.value))
 
     def _anchor(self, kind: str, name: str) -> Value:
         outputs = self.equations.graph.outputs
         return next(o.value for o in outputs if o.kind == kind and o.name == name)
+
+
+def _labels(v: Value) -> Value:
+    """The labels that a one-hot vector was made from; any other value itself."""
+    return v.args[0] if v.op.name == "one_hot" else v
+
+
+def _is_sum(b: Box) -> bool:
+    """x + y, which nobody named: a residual sum."""
+    v = b.result
+    return not b.block and v.op.name == "add" and not v.origin.name and len(b.inputs) == 2
 
 
 def _shape_label(v: Value) -> Html | str:

@@ -170,6 +170,8 @@ def wanted_name(v: Value, equations: Equations) -> str:
         return name
     if step is None:
         return "v"
+    if step.value.op.name == "add" and step.kind == "function" and not from_library(step.value):
+        return "s"
     return {"affine": "z", "elementwise": "a"}.get(step.kind) or _block_letter(step)
 
 

@@ -20,6 +20,7 @@ from .dot import Attribute, Cluster, Dot, lines, place
 from .equations import equations, merged
 from .fit import fitted
 from .formula import DOT, formula
+from .geometry import described
 from .names import names
 from .render import refuse_large
 from .style import SLIDE
@@ -29,7 +30,7 @@ from .unicode import unicode
 from .wrap import EVEN, SLACK
 
 FAMILY = {
-    "contraction": "contraction", "elementwise": "elementwise", "reduction": "reduction",
+    "contraction": "contraction", "convolution": "contraction", "elementwise": "elementwise", "reduction": "reduction",
     "view": "view", "assemble": "view", "draw": "state",
 }  # fmt: skip
 LEAVES = {"input": "data", "param": "param", "state": "state"}
@@ -82,6 +83,8 @@ class _Picture:
 
     def _is_silent(self, v: Value) -> bool:
         """Passed by, without a node: a cast, or part of a named value, which is written y[0:5]."""
+        if v.op.name == "reshape" and v.args[0].op.family == "leaf":  # a bias, for each channel
+            return [n for n in v.shape if n > 1] == [n for n in v.args[0].shape if n > 1]
         part = v.op.name == "slice" and v not in self.known and v.args[0] in self.known
         return v.op.name in SILENT or part
 
@@ -147,9 +150,11 @@ class _Picture:
         else:
             right = formula(v, {a: self._operand(a) for a in v.args if not self._inlined(a)})
             text = unicode(right)
-            if text == "·" or v.op.name in SILENT:
+            if text == "·" or v.op.name in (*SILENT, "windows"):
                 text = f"{v.op.name}({unicode(self._operand(v.args[0]))})"
-            label = lines(text, *([f"= {unicode(name)}"] if name else []))
+            shape = described([v])
+            below = [f"= {unicode(name)}"] if name else []
+            label = lines(text, *below, *([", ".join(shape)] if shape else []))
         where = f" {place(v.origin.span)}" if v.origin.span else ""
         node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")
         self.ids[v] = node

@@ -38,7 +38,8 @@ def at_the_greatest(v: Value, terms: Terms) -> Term | None:
         if not _is_place_of_greatest(chosen) or x.op.name != "div":
             continue
         below = bare(x.args[1])
-        if below.op.name == "sum" and same(_uncast(below.args[0]), chosen):
+        shared = below.op.name == "sum" and same(_uncast(below.args[0]), chosen)
+        if shared and chosen in terms and x.args[0] in terms:
             return t.hadamard(terms[x.args[0]], t.bracket(terms[chosen]))
     return None
 
@@ -70,12 +71,14 @@ def _weights(terms: Terms, v: Value, args: list[Term]) -> Term:
 
 def _windows(terms: Terms, v: Value, args: list[Term]) -> Term:
     (x,) = v.args
-    return terms[x.args[0]] if x.op.name == "pad" else args[0]
+    return terms.get(x.args[0], args[0]) if x.op.name == "pad" else args[0]
 
 
 def _overlap(terms: Terms, v: Value, args: list[Term]) -> Term:
     """Σ_w δ; a number stands before the sum."""
     (x,) = args
+    if x.kind == "neg":
+        return t.neg(_overlap(terms, v, [x.parts[0]]))
     if x.kind == "quotient" and x.parts[1].kind == "number":
         count = x.parts[1].text
         factor = t.ratio(1, int(count)) if count.isdigit() else t.quotient(t.number(1), x.parts[1])
