@@ -14,7 +14,7 @@ from ..plan import ALIGN, AnyKernel, Extent, Loops, Plan
 from .cpu_body import indent
 from .cpu_loops import loops_body
 from .cpu_nest import accesses, turns
-from .cpu_product import product_body
+from .cpu_product import product_body, product_work
 
 PAD = 4096  # bytes after the memory: whole vectors may be read past the end of a matrix
 SIGNATURE = "arena, row, batch, thread, threads"
@@ -174,12 +174,7 @@ def plain_words(text: str) -> str:
 def work(kernel: AnyKernel, batch: int) -> float:
     """Nanoseconds on one thread, roughly: arithmetic at 100 GFLOP/s, memory at 20 GB/s."""
     if not isinstance(kernel, Loops):
-        rows, depth = kernel.row_count(batch), kernel.depth_count(batch)
-        columns = kernel.columns.at(batch)
-        across = -(-columns // 16) * 16
-        return 50 + kernel.loop.at(batch) * rows * across * (
-            depth * 0.02 + 0.3 * len(kernel.epilogue.writes)
-        )
+        return product_work(kernel, batch)
     total = 50.0
     for k, stage in enumerate(kernel.stages):
         over = kernel.over_batch and k == 0

@@ -34,7 +34,7 @@ from .cpu_product_shape import (
     turned,
 )
 from .cpu_product_text import extent, packed, parts, product_of, sum_of, times, units
-from .cpu_winograd import winograd_body
+from .cpu_winograd import suits, winograd_body
 
 ALIGN = 64  # bytes
 MANY = 200  # rows for which a panel of B may be copied at little cost
@@ -60,6 +60,16 @@ def product_body(
     if fast is not None:
         return WrittenProduct(fast.words, fast.lines, fast.divisible, fast.scratch)
     return _Product(turned(kernel), capacity, registers, block).written()
+
+
+def product_work(kernel: Product, batch: int) -> float:
+    """Nanoseconds on one thread, roughly, on a host with wide registers."""
+    lanes = lanes_for(kernel.dtype, kernel.columns)
+    wide = 16 if kernel.dtype == "f32" else 8
+    across = -(-kernel.columns.at(batch) // lanes) * lanes / wide
+    depth = kernel.depth_count(batch) * (0.18 if suits(kernel, batch) else 0.32)
+    turns = kernel.loop.at(batch) * kernel.row_count(batch) * across
+    return 50 + turns * (depth + 5 * len(kernel.epilogue.writes))
 
 
 class _Product:

@@ -86,26 +86,41 @@ def window(pixels: tuple[Axis, ...], taps: tuple[Axis, ...] | None) -> Window | 
     return Window(line.size, pixel.size, taps[2].size, image.a, line.a, pixel.a)
 
 
+def suits(kernel: Product, capacity: int) -> Window | None:
+    """The window, if the kernel is such a convolution and large enough."""
+    columns = kernel.columns
+    if kernel.dtype != "f32" or columns.batched or kernel.loop.at(2) != 1:
+        return None
+    if columns.size < FEWEST or columns.size % LANES or not vectors_for(kernel):
+        return None
+    if len(kernel.rows) < 2:
+        return None
+    rows, depth = row_axes(kernel), depth_axes(kernel)
+    found = window(rows, apart(depth))
+    if found is None:
+        found = window(depth, apart(rows))
+        odd = found is not None and (found.height % 2 or found.width % 2)
+        if odd or kernel.b.column != (1,) or positions(kernel.epilogue) - {-1}:
+            return None
+    if found is None or found.channels < FEWEST or found.channels % LANES:
+        return None
+    enough = capacity * found.tiles[0] * found.tiles[1] >= FEWEST_TILES
+    return found if enough else None
+
+
+def vectors_for(kernel: Product) -> int:
+    """Vectors of a panel of columns; 0 where they do not divide."""
+    return next((v for v in (4, 3, 2) if kernel.columns.size // LANES % v == 0), 0)
+
+
 def winograd_body(kernel: Product, capacity: int, registers: int) -> WrittenWinograd | None:
     """The text of the kernel; None where it is no such convolution, or too small a one."""
-    columns = kernel.columns
-    if kernel.dtype != "f32" or registers < 32 or columns.batched or kernel.loop.at(2) != 1:
+    found = suits(kernel, capacity) if registers >= 32 else None
+    if found is None:
         return None
-    if columns.size < FEWEST or columns.size % LANES or len(kernel.rows) < 2:
-        return None
-    vectors = next((v for v in (4, 3, 2) if columns.size // LANES % v == 0), 0)
-    rows, depth = row_axes(kernel), depth_axes(kernel)
-    found = window(rows, apart(depth)) or window(depth, apart(rows))
-    if not vectors or found is None or found.channels < FEWEST or found.channels % LANES:
-        return None
-    if capacity * found.tiles[0] * found.tiles[1] < FEWEST_TILES:
-        return None
-    if apart(depth) is not None:
-        return _Forward(kernel, found, capacity, vectors).written()
-    ragged = found.height % 2 or found.width % 2
-    if ragged or kernel.b.column != (1,) or positions(kernel.epilogue) - {-1}:
-        return None
-    return _ByWeights(kernel, found, capacity, vectors).written()
+    if apart(depth_axes(kernel)) is None:
+        return _ByWeights(kernel, found, vectors_for(kernel)).written()
+    return _Forward(kernel, found, capacity, vectors_for(kernel)).written()
 
 
 def word(name: str, kind: str, source: tuple[int, int], target: tuple[int, int]) -> str:
@@ -228,7 +243,7 @@ class _ByWeights:
 
     GROUP = 48
 
-    def __init__(self, kernel: Product, found: Window, capacity: int, vectors: int) -> None:
+    def __init__(self, kernel: Product, found: Window, vectors: int) -> None:
         self.kernel, self.window = kernel, found
         rows = apart(row_axes(kernel))
         assert rows is not None

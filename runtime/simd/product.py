@@ -140,8 +140,8 @@ class _Block:
             return so_far
 
         if not count:
-            body = self.fetching(body, 0, 1, a_step)
-            return self.loop(n, (a_step, b_step), pointers, sums, body)
+            asking = self.fetching(body, 0, 1, a_step)
+            return self.loop(n, (a_step, b_step), pointers, sums, asking)
         turns = count // times
         steps = (times * a_step, times * b_step)
         number = ir.Constant(I64, turns)

@@ -13,7 +13,7 @@ from cuda_plans import ONE, Arena
 from numpy.typing import NDArray
 
 from chainrule.compiler.plan import Access, Extent, Let, Matrix, Plan, Product, Stage, Temp, Write
-from chainrule.compiler.scalar import Call, Element, Literal, Scalar
+from chainrule.compiler.scalar import Call, Element, Literal, Position, Scalar
 
 DIRECTIONS = ("forward", "by data", "by weights")
 
@@ -125,11 +125,24 @@ def _batched(name: str, direction: str) -> bool:
 
 
 def _epilogue(kind: str, places: tuple[int, ...], dtype: str) -> Stage:
-    """The sum; or max(sum + bias + residual, 0)."""
+    """The sum; max(sum + bias + residual, 0); or sum·draw + 100·position₁ + position₂ + column."""
     axes = (-1,) * len(places)
     target, total = Access(2, dtype, places), Access(-1, dtype, ())
     if kind == "plain":
         return Stage(axes, (total,), (), (Write(target, Element(0)),))
+    if kind == "draw":
+        last = Position(len(places) - 1)
+        drawn: tuple[tuple[Scalar, str], ...] = (
+            (Call("uniform", Literal(3.0), Position(-1)), dtype),
+            (Call("mul", Element(0), Temp(0)), dtype),
+            (Call("mul", Position(1), Literal(100.0)), "i32"),
+            (Call("add", Temp(2), Position(len(places) - 2)), "i32"),
+            (Call("add", Temp(3), last), "i32"),
+            (Call(dtype, Temp(4)), dtype),
+            (Call("add", Temp(1), Temp(5)), dtype),
+        )
+        lets = tuple(Let(call, type_) for call, type_ in drawn)
+        return Stage(axes, (total,), lets, (Write(target, Temp(6)),))
     per_column = Access(3, dtype, (0,) * (len(places) - 1) + (1,))
     steps: tuple[Scalar, ...] = (
         Call("add", Element(0), Element(1)),

@@ -114,6 +114,24 @@ def test_fewer_multiplications_cost_little_precision() -> None:
         assert error < 1e-5
 
 
+NESTED = [Geometry((4, 6), (3, 3), 5, 24), Geometry((2, 2), (2, 3), 4, 16), FAST[0]]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("geometry", NESTED, ids=str)
+def test_draws_and_positions_know_the_nested_rows(geometry: Geometry, direction: str) -> None:
+    """Blocks within a line, over whole lines, over whole images; tiles."""
+    rng, plan = np.random.default_rng(3), geometry.plan(direction, 5, "draw")
+    arrays = {
+        b.name: floats(rng, "f32", *((5,) if b.type.batched else ()), *b.type.shape)
+        for b in plan.buffers
+        if b.kind != "output"
+    }
+    want = run_plan(plan, arrays, batch=5).read("c", 5)
+    for threads in (1, 3):
+        np.testing.assert_allclose(run(plan, 5, threads, arrays), want, rtol=1e-4, atol=1e-3)
+
+
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 19))
 KERNELS = st.tuples(st.integers(1, 4), st.integers(1, 4))
 GEOMETRIES = st.builds(
