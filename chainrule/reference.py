@@ -16,8 +16,34 @@ from .dsl.diagnostics import did_you_mean, fail
 if TYPE_CHECKING:
     from .compiler.elaborate import Module
 
-KINDS = ("layer or function", "optimizer", "operation", "data source", "data step", "yours")
+KINDS = (
+    "layer or function", "optimizer", "function", "operation", "data source", "data step", "yours",
+)  # fmt: skip
 _HIDDEN = ("input", "param", "state", "scalar", "constant", "batch_size")
+
+# How a function that is no operation of its own is written, and what it does where its code does
+# not say.
+USAGE = {
+    "bernoulli": ("bernoulli(p, like = x)", ""),
+    "flatten": ("flatten(x)", "The elements of one example as one vector."),
+    "grad": ("grad(y, x)", ""),
+    "is_label": ("is_label(x)", ""),
+    "max": ("max(x, axis, over, keep)", "The greatest element; `max(a, b)`: the greater of two."),
+    "mean": ("mean(x, axis, over, keep)", ""),
+    "min": ("min(x, axis, over, keep)", "The smallest element; `min(a, b)`: the smaller of two."),
+    "normal": ("normal(shape, mean = 0, std = 1)", "Normal numbers, drawn anew for each example."),
+    "one_hot": ("one_hot(label, classes)", ""),
+    "pad": ("pad(x, padding, value = 0)", ""),
+    "pair": ("pair(n)", ""),
+    "per_channel": ("per_channel(v, like = x)", ""),
+    "rank": ("rank(x)", ""),
+    "size": ("size(x, axis)", ""),
+    "uniform": ("uniform(shape, low = 0, high = 1)", "Even numbers, drawn anew for each example."),
+    "windows": (
+        "windows(x, kernel, stride = 1, dilation = 1, padding = 0, value = 0, axes)",
+        "",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +73,16 @@ class Entry:
 
 def entries(module: Module | None = None) -> list[Entry]:
     """Every word, by kind and name; a module's own blocks come last."""
+    from .compiler.elaborate.functions import FUNCTIONS
     from .compiler.elaborate.module import library_block, library_names
     from .compiler.op import registry
     from .runtime.data import SOURCES, STEPS
 
     found = [_block(b) for name in library_names() if (b := library_block(name)) is not None]
-    shown = {n: op for n, op in registry().items() if n not in _HIDDEN and not op.lowered}
-    found += [_operation(op) for op in shown.values()]
+    found += [_function(name) for name in FUNCTIONS]
+    hidden = {*_HIDDEN, *FUNCTIONS}
+    shown = (op for name, op in registry().items() if name not in hidden and not op.lowered)
+    found += [_operation(op) for op in shown]
     for kind, table in (("data source", SOURCES), ("data step", STEPS)):
         for name, part in table.items():
             found.append(Entry(name, kind, str(part.signature), _tidy(part.doc)))
@@ -85,6 +114,13 @@ def _block(block: ast.Block, kind: str = "") -> Entry:
         block.name.id, kind or what, f"{block.name.id}{settings(block.settings)}",
         _tidy(block.doc), text,
     )  # fmt: skip
+
+
+def _function(name: str) -> Entry:
+    from .compiler.elaborate.functions import documentation
+
+    usage, text = USAGE[name]
+    return Entry(name, "function", usage, text or _tidy(documentation(name)))
 
 
 def _operation(op: Any) -> Entry:

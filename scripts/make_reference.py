@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from chainrule.compiler.elaborate.functions import FUNCTIONS, documentation
 from chainrule.compiler.elaborate.module import library_block, library_names
 from chainrule.dsl import syntax as ast
 from chainrule.reference import Entry, entries
@@ -51,46 +50,16 @@ def page() -> str:
         blocks = [b for n in library_names() if (b := library_block(n)) and _file(b) == file]
         rows = [_block_row(b, known) for b in blocks]
         parts.append(_table(title, ("word", "what it is"), rows))
-    parts.append(_table("Functions", ("word", "what it is"), _functions()))
-    operations = [e for e in known.values() if e.kind == "operation" and e.name not in USAGE]
-    parts.append(_table("Operations", ("word", "what it is"), [_row(e) for e in operations]))
-    for kind, title in (("data source", "Data sources"), ("data step", "Data steps")):
+    kinds = {
+        "function": "Functions",
+        "operation": "Operations",
+        "data source": "Data sources",
+        "data step": "Data steps",
+    }
+    for kind, title in kinds.items():
         found = [e for e in known.values() if e.kind == kind]
         parts.append(_table(title, ("word", "what it is"), [_row(e) for e in found]))
     return "\n".join(parts)
-
-
-# How a function that is no operation of its own is written, and what it does where its code does
-# not say.
-USAGE = {
-    "bernoulli": ("bernoulli(p, like = x)", ""),
-    "flatten": ("flatten(x)", "The elements of one example as one vector."),
-    "grad": ("grad(y, x)", ""),
-    "is_label": ("is_label(x)", ""),
-    "max": ("max(x, axis, over, keep)", "The greatest element; `max(a, b)`: the greater of two."),
-    "mean": ("mean(x, axis, over, keep)", ""),
-    "min": ("min(x, axis, over, keep)", "The smallest element; `min(a, b)`: the smaller of two."),
-    "normal": ("normal(shape, mean = 0, std = 1)", "Normal numbers, drawn anew for each example."),
-    "one_hot": ("one_hot(label, classes)", ""),
-    "pad": ("pad(x, padding, value = 0)", ""),
-    "pair": ("pair(n)", ""),
-    "per_channel": ("per_channel(v, like = x)", ""),
-    "rank": ("rank(x)", ""),
-    "size": ("size(x, axis)", ""),
-    "uniform": ("uniform(shape, low = 0, high = 1)", "Even numbers, drawn anew for each example."),
-    "windows": (
-        "windows(x, kernel, stride = 1, dilation = 1, padding = 0, value = 0, axes)",
-        "",
-    ),
-}
-
-
-def _functions() -> list[tuple[str, str]]:
-    rows = []
-    for name in sorted(FUNCTIONS):
-        usage, text = USAGE[name]
-        rows.append((f"`{usage}`", text or _cell(documentation(name))))
-    return rows
 
 
 def _file(block: ast.Block) -> str:
