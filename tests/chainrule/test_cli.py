@@ -333,7 +333,7 @@ def test_an_override_changes_the_net_and_an_unknown_one_is_refused(tmp_path: Pat
 
 
 def test_doc_describes_blocks_operations_and_data() -> None:
-    assert "block dense(units, bias = true)" in run("doc", "dense").output
+    assert "block dense(units, bias = true, init = glorot)" in run("doc", "dense").output
     assert "operation" in run("doc", "exp").output
     assert "optimizer adam" in run("doc", "adam").output
     assert "data source" in run("doc", "digits").output
