@@ -169,13 +169,20 @@ def choose_block(
             for height in range(1, min(count, most // inside, tallest // inside) + 1):
                 cost = _cost(count, inside, across, height, vectors, depth,
                              rows[axis].batched, lanes * size, fresh)  # fmt: skip
-                cost /= count * inside
+                outer = prod(a.at(capacity) for a in rows[:axis])
+                units = outer * -(-count // height) * -(-across // vectors)
+                cost *= _imbalance(units) / (count * inside)
                 if cost < best_cost * 0.9999:
                     best, best_cost = Block(height, vectors, axis), cost
         inside *= count
         if inside > min(registers, tallest):
             break
     return best
+
+
+def _imbalance(units: int) -> float:
+    """How much longer two threads take for so many equal parts than for any number."""
+    return 2 * -(-units // 2) / units
 
 
 def _cost(
