@@ -1,7 +1,8 @@
-"""Train every example and print the table of docs/results.md: `python scripts/results.py [DATA]`.
+"""Train examples and print the table of docs/results.md: `python scripts/results.py [DATA] [NAME…]`.
 
-DATA is a folder with `mnist/` in it; without it the MNIST rows are left out. Seconds are those of a
-whole training run on this machine, compilation included, with the kernel cache as it is.
+DATA is a folder with `mnist/` and `cifar10/cifar10.zip` in it; without it rows that need them are
+left out. NAMEs choose rows. Seconds are those of a whole training run on this machine, compilation
+included, with the kernel cache as it is.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import chainrule
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ROWS = (
     "linear_regression", "logistic_regression", "perceptron", "iris", "xor", "digits",
-    "multi_label", "regression_heads", "mnist", "mnist_deep", "nielsen",
+    "multi_label", "regression_heads", "mnist", "mnist_deep", "nielsen", "lenet", "alexnet_cifar",
+    "vgg_cifar", "resnet_cifar",
 )  # fmt: skip
-NEED_MNIST = {"mnist", "mnist_deep", "nielsen"}
+NEED_DATA = ROWS[ROWS.index("mnist") :]
 
 
 def main() -> None:
-    data = Path(sys.argv[1]) / "mnist" if len(sys.argv) > 1 else None
+    data = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    wanted = sys.argv[2:] or ROWS
     print("| example | epochs run | seconds | figures on the test part |")
     print("| --- | --- | --- | --- |")
-    for name in ROWS:
-        if name in NEED_MNIST and data is None:
+    for name in wanted:
+        if name in NEED_DATA and data is None:
             continue
         model = chainrule.load(EXAMPLES / f"{name}.net", data_root=data)
         start = time.perf_counter()

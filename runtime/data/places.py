@@ -1,7 +1,8 @@
 """Where the files of a data declaration are.
 
 In: a path as written. Out: a file or folder that exists, or E403 with every place looked at.
-Relative paths start at the `.net` file; `--data FOLDER` on the command line comes before that.
+Relative paths start at the `.net` file; `--data FOLDER` on the command line comes before that, and
+there `data/mnist/labels` is looked for as it is written, as `mnist/labels` and as `labels`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def candidates(scope: Scope, path: str) -> list[Path]:
         return [written]
     places = []
     if scope.override_root is not None:
-        places += [scope.override_root / written, scope.override_root / written.name]
+        ends = (Path(*written.parts[k:]) for k in range(len(written.parts)))
+        places += [scope.override_root / end for end in ends]
     return [*places, scope.base / written]
 
 
