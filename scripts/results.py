@@ -1,4 +1,4 @@
-"""Train examples and print the table of docs/results.md: `python scripts/results.py [DATA] [NAME…]`.
+"""Train examples, print the table of docs/results.md: `python scripts/results.py [DATA] [NAME…]`.
 
 DATA is a folder with `mnist/` and `cifar10/cifar10.zip` in it; without it rows that need them are
 left out. NAMEs choose rows. Seconds are those of a whole training run on this machine, compilation
