@@ -228,7 +228,7 @@ class Dot:
         starts: list[str] = []
         more: dict[str, Attribute] = {}
         if rows > 1 or self._below:
-            more = {"ranksep": 0.16, "nodesep": 0.12}  # tighter: such pictures are large
+            more = {"ranksep": 0.16, "nodesep": 0.1, "pad": 0.1}  # tighter: such pictures are large
             row, nodes, edges = self._in_rows(rows, slack)
             if ranks:  # the columns of all rows meet: row 2 stands below row 1
                 ranks, below = _grid(ranks, row)

@@ -8,9 +8,10 @@ kind if they hold the same layers, whatever the sizes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..compiler.value import Value
 from .blocks import Box, boxes, packed
 from .equations import Equations
 from .names import function_name
@@ -27,9 +28,25 @@ class Inside:
     boxes: tuple[Box, ...]
     title: str
 
+    def shortcuts(self, is_sum: Callable[[Box], bool]) -> set[tuple[Value, Value]]:
+        """The edges, as value and result, of the shorter way to each sum."""
+        maker = {v: b for b in self.boxes for v in b.values}
+        length: dict[Value, int] = {}
+        for b in self.boxes:
+            behind = max((length.get(v, 0) for v in b.inputs), default=0)
+            length.update(dict.fromkeys(b.values, behind + 1))
+        found = set()
+        for b in filter(is_sum, self.boxes):
+            v, end = min(b.inputs, key=lambda v: length.get(v, 0)), b.result
+            found.add((v, end))
+            while v in maker and len(maker[v].inputs) == 1:
+                v, end = maker[v].inputs[0], maker[v].result
+                found.add((v, end))
+        return found
+
 
 def insides(equations: Equations, shown: Sequence[Box], found: Sequence[Box]) -> list[Inside]:
-    """The kinds of closed blocks that branch, the commonest last."""
+    """The kinds of closed blocks that branch, in order; none where nothing is shown closed."""
     if not shown:
         return []
     opened = boxes(equations)

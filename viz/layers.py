@@ -88,8 +88,10 @@ def _function_names(found: Equations, given: Sequence[Box]) -> dict[int, str]:
     """The boxes that may stand in that of the layer before them, and what they are called there."""
     called: dict[int, str] = {}
     for b in given:
+        if b.composite:
+            continue
         simple = all(s.kind == "elementwise" for s in b.steps)
-        normal = any(s.value in found.inner for s in b.steps)
+        normal = all(s.value in found.inner for s in b.steps)
         if normal or b.block in ("dropout", "spatial_dropout"):
             called[id(b)] = b.block
         elif simple and len(b.steps) == 1:
@@ -150,8 +152,7 @@ class _Picture:
         if self.snake:
             self._rows()
         if self.heat is None:
-            more = "in the boxes: parameters · work of one" if self.terse else ""
-            self.dot.legend(self._legend(), more)
+            self.dot.legend(self._legend(), self._more() if self.terse else "")
         else:
             self.dot.caption(legend(self.heat, self._title(), self.seconds))
         return self.dot.text(rows, slack)
@@ -200,6 +201,11 @@ class _Picture:
         if "loss" in kinds:
             used.append(("loss", "loss"))
         return used
+
+    def _more(self) -> str:
+        """What terse boxes and thick lines say."""
+        found = "in the boxes: parameters · work of one"
+        return found + ("; thick lines: shortcuts" if self.insides else "")
 
     def _longest_path(self) -> list[Box]:
         """The boxes of the longest way through the net: its backbone."""
@@ -315,11 +321,11 @@ class _Picture:
         start = self.dot.node(lines(("x", "bold"), shape), "data", shape="plaintext", style="")
         saved, self.ids = self.ids, dict.fromkeys(inside.box.inputs, start)
         nodes = [self._box(b, sizes=False) for b in inside.boxes]
+        skips = inside.shortcuts(_is_sum)
         for b in inside.boxes:
             for v in b.inputs:
                 if v in self.ids:
-                    skips = self.ids[v] == start and b is not inside.boxes[0]
-                    look = {"color": SKIP, "penwidth": "2.2"} if skips and _is_sum(b) else {}
+                    look = {"color": SKIP, "penwidth": "2.2"} if (v, b.result) in skips else {}
                     self.dot.edge(self.ids[v], self.ids[b.result], **look)
         end = self.dot.node(lines(("y", "bold"), str(inside.box.result.type)), "data",
                             shape="plaintext", style="")  # fmt: skip
@@ -343,6 +349,8 @@ class _Picture:
             heading = f"{heading} {shape[0]}"
         elif geometry:
             heading = f"{heading}, {shape[0]}"
+        if self.terse and b.composite and name.startswith(b.block):
+            heading = name
         if self.terse:
             told = [", ".join(w for w in (*geometry[1:], *b.tails) if not w.startswith("padding"))]
             return [heading, *(told if told[0] else []), *(["shared"] if b.shared else [])]
