@@ -16,7 +16,7 @@ from chainrule.runtime.device import Device
 from chainrule.runtime.plain import run_graph
 from tests.compiler.netcase import net
 from tests.compiler.test_ops import all_cases
-from tests.compiler.test_stdlib_gradients import LAYERS, LOSSES
+from tests.compiler.test_stdlib_gradients import IMAGES, LAYERS, LOSSES
 
 BATCH = 3
 # No kernel: `orthogonal` is drawn once, by the interpreter; leaves are given.
@@ -52,8 +52,14 @@ def renamed(x: Value, name: str, dtype: str) -> Value:
     return leaf(kind(x), name, t)
 
 
+IMAGE_CALLS = [call for calls in IMAGES.values() for call in calls]
+
+
 def graph_of_block(name: str, dtype: str) -> Graph:
-    """One block of the library between affine maps, with its gradients."""
+    """One block of the library behind an affine map, or a convolution, with its gradients."""
+    if name in IMAGE_CALLS:
+        lines = f"  z = x -> conv(4, 1)\n  y = z -> {name}\n  loss sum(y * y * 0.5 + y)"
+        return with_gradients(net(f"net t {{\n  input x: [2, 5, 6]\n{lines}\n}}", dtype=dtype))
     if name in LAYERS:
         lines = f"  z = x -> dense(5)\n  y = z -> {LAYERS[name]}\n  loss sum(y * y * 0.5 + y)"
     else:

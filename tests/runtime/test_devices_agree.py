@@ -11,6 +11,7 @@ import pytest
 
 from chainrule.runtime.cpu import CpuDevice
 from tests.runtime.opcases import (
+    IMAGE_CALLS,
     LAYERS,
     LOSSES,
     OPS,
@@ -22,7 +23,7 @@ from tests.runtime.opcases import (
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = {"f32": 2e-5, "f64": 1e-11}
-BLOCKS = [*LAYERS, *LOSSES]
+BLOCKS = [*LAYERS, *LOSSES, *IMAGE_CALLS]
 
 
 def agree(device, graph, domain, dtype: str) -> None:
