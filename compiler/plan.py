@@ -227,7 +227,9 @@ class Product(Kernel):
     index along axis n of the rows, `Position(len(rows))` the column.
     With no other work the epilogue just writes Element(0). Sums over k are in ascending order of
     the nested axes. How a target splits them depends on the shape alone, and parts are added in
-    order: results must not depend on the number of threads.
+    order: results must not depend on the number of threads. In f32 a target may multiply a 3×3
+    window in a transformed space (Winograd), which rounds differently: about 1e-6 of the largest
+    result.
     """
 
     rows: tuple[Extent, ...]
