@@ -26,9 +26,9 @@ from .cpu_product_text import extent, packed, parts, product_of, sum_of, times, 
 LANES = 16
 BYTES = 4
 TILES = 320 * 1024  # bytes of transformed tiles that the second cache may hold
-FEWEST = 32  # channels, on either side
+FEWEST = 16  # channels, on either side
 FEWEST_TILES = 64
-BLOCKS = {4: 6, 3: 8, 2: 14}  # rows of a register block with so many vectors
+BLOCKS = {4: 6, 3: 8, 2: 14, 1: 16}  # rows of a register block with so many vectors
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ def suits(kernel: Product, capacity: int) -> Window | None:
 
 
 def vectors_for(kernel: Product) -> int:
-    """Vectors of a panel of columns; 0 where they do not divide."""
-    return next((v for v in (4, 3, 2) if kernel.columns.size // LANES % v == 0), 0)
+    """Vectors of a panel of columns; 0 where they do not divide, or would make many narrow ones."""
+    across = kernel.columns.size // LANES
+    return next((v for v in (4, 3, 2) if across % v == 0), 1 if across == 1 else 0)
 
 
 def winograd_body(kernel: Product, capacity: int, registers: int) -> WrittenWinograd | None:
