@@ -18,20 +18,26 @@ from chainrule.viz.render import engine
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "images"
-# name of the picture: (file, view, theme)
+# name of the picture: (file, view, theme), and settings where they differ from the file's
+SETTINGS: dict[str, dict[str, int]] = {"resnet152-layers": {"depth": 152}}
 DIAGRAMS = {
     "digits-layers": ("examples/digits.net", "layers", "light"),
     "digits-operations": ("examples/digits.net", "operations", "light"),
     "digits-backward": ("examples/digits.net", "backward", "light"),
     "digits-backward-dark": ("examples/digits.net", "backward", "dark"),
     "mnist_deep-backward": ("examples/mnist_deep.net", "backward", "light"),
+    "lenet-layers": ("examples/lenet.net", "layers", "light"),
+    "lenet-backward": ("examples/lenet.net", "backward", "light"),
+    "alexnet-layers": ("examples/alexnet.net", "layers", "light"),
+    "vgg-layers": ("examples/vgg.net", "layers", "light"),
+    "resnet152-layers": ("examples/resnet.net", "layers", "light"),
 }
 
 
 def diagram(name: str) -> str:
     """One diagram as SVG, with what laid it out."""
     file, view, theme = DIAGRAMS[name]
-    model = chainrule.load(ROOT / file)
+    model = chainrule.load(ROOT / file, set=SETTINGS.get(name))
     picture = model.draw(view, theme=theme)._repr_svg_()
     return f"{picture.rstrip()}\n<!-- laid out by {engine()} -->\n"
 

@@ -109,9 +109,9 @@ class _Picture:
             if not fits or v in self.b.kept or v in self.stands_for:
                 continue
             (z,) = step.operands
-            if z in self.eq.steps and self.b.users.get(z) == [v]:
-                if z in self.b.kept or z in self.joined:
-                    self.joined[v] = self.joined.get(z, z)
+            layer = z in self.eq.steps and (z in self.b.kept or z in self.joined)
+            if layer and self.b.users.get(z) == [v]:
+                self.joined[v] = self.joined.get(z, z)
 
     def _fold(self) -> None:
         """Equal layers are drawn once. Only textbook names have a number to replace with ℓ."""

@@ -109,8 +109,8 @@ class Derivation:
     @property
     def notes(self) -> list[str]:
         """How to read the formulas."""
-        facts = (*self.given, *self.local, *self.passages)
-        signs = {s for f in facts for s in t.kinds(f.closed if isinstance(f, Passage) else f.right)}
+        terms = [f.right for f in (*self.given, *self.local)] + [p.closed for p in self.passages]
+        signs = {s for term in terms for s in t.kinds(term)}
         found = ["⊙ multiplies element by element, and [c] is 1 where c holds, else 0."]
         if self.averaged and self.textbook:
             found.insert(0, "Each matrix holds the m examples in its columns (A₀ = X).")

@@ -29,7 +29,8 @@ _PREAMBLE = r"""\documentclass[11pt]{article}
 def latex(d: Derivation) -> str:
     """The whole derivation as one document."""
     out = [_PREAMBLE, rf"\section*{{Backpropagation through {words(d.net)}}}"]
-    out += [r"\begin{itemize}", *(rf"\item {{}}{words(note)}" for note in d.notes), r"\end{itemize}"]
+    notes = [rf"\item {{}}{words(note)}" for note in d.notes]
+    out += [r"\begin{itemize}", *notes, r"\end{itemize}"]
     out += [r"\subsection*{Given}", *_aligned(d.given)]
     out += [r"\subsection*{Local derivatives}", *_aligned(d.local)]
     out += [r"\subsection*{Gradients}"]

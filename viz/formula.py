@@ -25,7 +25,6 @@ from .seen import (
     is_total_of,
     number_of,
     ratio_of,
-    same,
     unshifted,
 )
 from .terms import Term

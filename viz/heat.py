@@ -37,9 +37,7 @@ class Heat:
 
 def by_box(heat: Heat, found: Sequence[Box], folded: Sequence[Fold]) -> dict[int, float]:
     """Seconds of each box that is drawn, by its id. A folded box has those of its copies too."""
-    stands_for = {
-        id(b): f.boxes[k % len(f.boxes)] for f in folded for k, b in enumerate(f.dropped)
-    }
+    stands_for = {id(b): f.boxes[k % len(f.boxes)] for f in folded for k, b in enumerate(f.dropped)}
     seconds: dict[int, float] = {}
     for (path, line), spent in heat.seconds.items():
         owners = _owners(path, line, found)

@@ -1,4 +1,4 @@
-"""Derivatives of images for one element: ∂E/∂w[o, c, k, l] = Σ_i Σ_j ∂E/∂z[o, i, j] x[c, i + k, j + l].
+"""Derivatives of images for one element: ∂E/∂w[o, c, k, l] = Σ_i Σ_j ∂E/∂z[o, i, j] x[c, i+k, j+l].
 
 In: a `Backprop`. Out: for each convolution and pooling on the way its equation for one element, and
 what the operations of its derivatives are for one element. Letters: c and o are the channels that

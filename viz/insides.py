@@ -60,9 +60,7 @@ def insides(equations: Equations, shown: Sequence[Box], found: Sequence[Box]) ->
         kinds.setdefault(kind, (b, inner))
         count[kind] += 1
     chosen = list(kinds)[:KINDS]
-    return [
-        Inside(kinds[k][0], tuple(kinds[k][1]), _title(kinds[k][0], count[k])) for k in chosen
-    ]
+    return [Inside(kinds[k][0], tuple(kinds[k][1]), _title(kinds[k][0], count[k])) for k in chosen]
 
 
 def _title(box: Box, count: int) -> str:

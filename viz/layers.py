@@ -48,8 +48,7 @@ def layers(
     """
     found = equations(graph)
     pictures = [
-        _Picture(graph, found, b, theme, heat, terse)
-        for b, terse in _choices(found, depth, heat)
+        _Picture(graph, found, b, theme, heat, terse) for b, terse in _choices(found, depth, heat)
     ]
     if not fit:
         return pictures[0].text()

@@ -3,7 +3,7 @@ user's.
 
 In: the equations of a net. Out: a term for each anchor. In a chain of dense layers the values
 are Z_l = W_l A_{l−1} + b_l and A_l = g(Z_l), with A₀ = X and the labels Y; matrices hold the
-examples in their columns. `lower` gives the same for one example (z_l, a_l, x, y). Any other
+examples in their columns. Chains of images are named by `image_names`. `lower` gives the same for one example (z_l, a_l, x, y). Any other
 net keeps the names in its file, with counters where a name is used more than once.
 """
 

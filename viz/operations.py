@@ -30,7 +30,8 @@ from .unicode import unicode
 from .wrap import EVEN, SLACK
 
 FAMILY = {
-    "contraction": "contraction", "convolution": "contraction", "elementwise": "elementwise", "reduction": "reduction",
+    "contraction": "contraction", "convolution": "contraction", "elementwise": "elementwise",
+    "reduction": "reduction",
     "view": "view", "assemble": "view", "draw": "state",
 }  # fmt: skip
 LEAVES = {"input": "data", "param": "param", "state": "state"}
