@@ -148,11 +148,17 @@ def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:
     draw = np.random.default_rng(7)
     given: dict[str, Any] = random_inputs(graph, batch, 7)
     for leaf in (*graph.params, *graph.states):
-        given[leaf.name] = 0.5 * draw.standard_normal(leaf.value.shape)
+        shape = leaf.value.shape
+        given[leaf.name] = draw.standard_normal(shape) * _spread(shape)
     for leaf in graph.states:  # running variances are not negative
         given[leaf.name] = np.abs(given[leaf.name])
     found = run_graph(graph, given, batch=batch)
     return {name: array for (_, name), array in found.items()}
+
+
+def _spread(shape: tuple[int, ...]) -> float:
+    """How large parameters are drawn, so that values stay about 1 through a deep net."""
+    return float(min(0.5, np.prod(shape[1:]) ** -0.5))
 
 
 def write_derivation(text: str, format: str, folder: Path, stem: str) -> Path:

@@ -4,8 +4,8 @@ In: the equations of a forward graph and a loss. Out: `Backprop`, in which every
 small simplified graph over stand-ins for the named values and for the δs behind it, so that its
 formula is the one a textbook would print: δ₁ = W₂ᵀ δ₂ ⊙ g′(Z₁). Derivatives come from the
 compiler's own `gradient` and rules; nothing is derived here by other means. A δ is `kept` (has
-a line of its own) where a step has parameters, normalises over channels, or a value is used more
-than once; others are merged into the next, so that softmax and cross-entropy meet and become A − Y.
+a line of its own) where a step has parameters or a value is used more than once; others are
+merged into the next, so that softmax and cross-entropy meet and become A − Y.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ..compiler.value import Value
 from . import terms as t
 from .equations import Equations, rebuilt
 from .formula import formulas, right_hand_side
-from .geometry import over_channels
 from .names import Names, function_name
 from .simplify import Change, simplified, stabilised
 from .terms import Term
@@ -177,9 +176,7 @@ def backprop(
     }
     for v in relevant:
         step = equations.steps[v]
-        if v is not loss.value and (
-            not merge or step.params or len(b.users[v]) > 1 or over_channels(step.inside)
-        ):
+        if v is not loss.value and (not merge or step.params or len(b.users[v]) > 1):
             b.kept.add(v)
     order = [v for v in equations.steps if v in relevant and v is not loss.value]
     raw: dict[Value, Value] = {}

@@ -302,7 +302,8 @@ def difference(b: Backprop, graph: Graph, loss: Output, evaluate: Evaluate) -> f
         ours, theirs = numbers[f"closed {name}"], numbers[f"compiler {name}"]
         # A gradient that is 0 (a bias before batch normalisation) is compared with the others.
         scale = max(_size(theirs), 1e-6 * greatest) or 1.0
-        worst = max(worst, _size(ours - theirs) / scale)
+        found = _size(ours - theirs) / scale
+        worst = max(worst, found) if np.isfinite(found) else float("inf")
     return worst
 
 

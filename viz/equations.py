@@ -187,7 +187,7 @@ def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
     anchors = {v for v in order if v.op.name in LEAVES}
     for v in order:
         named = _is_named(v, with_params) and not (v in inner and from_library(v))
-        if v in ends or v.op.name == "one_hot" or named:
+        if v in ends or v.op.name == "one_hot" or named or is_sum_of_squares(v):
             anchors.add(v)
         anchors.update(_around_layer(v))
         for a in v.args:
@@ -214,6 +214,11 @@ def _around_layer(v: Value) -> list[Value]:
     if v.op.name in through and not added:
         return [a for a in v.args if a.op.family != "leaf" and _is_affine(a)]
     return []
+
+
+def is_sum_of_squares(v: Value) -> bool:
+    """S = k + α Σ x² of local response normalisation, whose power divides x."""
+    return v.op.name == "add" and v.origin.block == "lrn" and from_library(v)
 
 
 def _is_named(v: Value, with_params: set[str]) -> bool:

@@ -23,11 +23,6 @@ def described(inside: Iterable[Value]) -> list[str]:
     return []
 
 
-def over_channels(inside: Iterable[Value]) -> bool:
-    """A step with windows of neighbouring channels: local response normalisation."""
-    return any(v.op.name == "windows" and v.attrs["axes"] == (0,) for v in inside)
-
-
 def is_flat(inside: Iterable[Value]) -> bool:
     """A step that only writes an image as a vector."""
     found = [v for v in inside if v.op.family != "leaf"]

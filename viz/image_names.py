@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ..compiler.value import Value
-from .equations import Equations, Step
+from .equations import Equations, Step, is_sum_of_squares
 from .geometry import CONVOLUTIONS, is_flat
 
 NORMAL, POOLED = "N", "P"
@@ -73,6 +73,8 @@ def _letters(equations: Equations, v: Value, step: Step, affine: bool) -> tuple[
         return ("Z",)
     if v in equations.inner:
         return (NORMAL, *OTHERS[1:])
+    if is_sum_of_squares(v):
+        return ("S", *OTHERS[1:])
     if is_flat(step.inside):
         return ("F", *OTHERS[1:])
     (x,) = _data(step)[:1] or (v,)
@@ -85,11 +87,19 @@ def _data(step: Step) -> list[Value]:
     return [a for a in step.inputs if a.type.batched]
 
 
+def _sources(equations: Equations, v: Value) -> list[Value]:
+    """The data of a step, without what is made of other data of it alone: A / S^β has A."""
+    data = _data(equations.steps[v])
+    made = [a for a in data if a in equations.steps and _data(equations.steps[a])[1:] == []
+            and _data(equations.steps[a])[0] in data]  # fmt: skip
+    return [a for a in data if a not in made] if len(made) < len(data) else data
+
+
 def _behind(equations: Equations, v: Value, past: bool = False) -> Value:
     """The layer or input that `v` is made from, by steps with one operand; `past` goes through
     layers."""
     while v in equations.steps and (past or equations.steps[v].kind != "affine"):
-        data = _data(equations.steps[v])
+        data = _sources(equations, v)
         if len(data) != 1:
             return v
         v = data[0]

@@ -3,8 +3,9 @@ user's.
 
 In: the equations of a net. Out: a term for each anchor. In a chain of dense layers the values
 are Z_l = W_l A_{l−1} + b_l and A_l = g(Z_l), with A₀ = X and the labels Y; matrices hold the
-examples in their columns. Chains of images are named by `image_names`. `lower` gives the same for one example (z_l, a_l, x, y). Any other
-net keeps the names in its file, with counters where a name is used more than once.
+examples in their columns; for one example they are z_l, a_l, x, y. Chains of images are named by
+`image_names`. Any other net keeps the names in its file, with counters where a name is used more
+than once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from ..compiler.value import Value
 from . import terms as t
-from .equations import Equations, Step, from_library
+from .equations import Equations, Step, from_library, is_sum_of_squares
 from .formula import right_hand_side
 from .image_names import image_chain, image_names
 from .terms import Term
@@ -163,6 +164,8 @@ def wanted_name(v: Value, equations: Equations) -> str:
     if step is not None and step.kind == "loss":
         losses = [s for s in equations.steps.values() if s.kind == "loss"]
         return "L" if len(losses) == 1 else _last(v.origin.name) or "L"
+    if is_sum_of_squares(v):
+        return "S"
     name = _last(v.origin.name) or _last(str(v.attrs.get("name", "")))
     if step is not None and v.origin.name == equations.graph.name:
         name = "output"  # an output without a name has the net's

@@ -198,3 +198,10 @@ def test_a_deep_net_is_derived_layer_by_layer() -> None:
     d = derive(net(DEEP.replace("repeat 10", "repeat 60")))
     assert len(d.passages) == 3 * 62
     assert closed(d)["∂L/∂Z₃₀"] == "W₃₁ᵀ ∂L/∂Z₃₁ ⊙ relu′(Z₃₀)"
+
+
+def test_a_check_without_numbers_is_no_agreement() -> None:
+    def nowhere(graph: Graph) -> dict[str, np.ndarray]:
+        return {o.name: np.full(o.value.shape, np.nan) for o in graph.outputs}
+
+    assert derive(net(DIGITS), check=nowhere).difference == float("inf")

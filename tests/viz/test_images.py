@@ -269,3 +269,10 @@ def test_the_check_for_overlaps_finds_one() -> None:
     close = "".join(box.format(k, 8 * k, 8 * k + 10) for k in range(5))
     assert overlapping(apart) == []
     assert overlapping(close) == [(f"n{a}", f"n{b}") for a, b in pairwise(range(5))]
+
+
+def test_local_response_normalisation_names_its_sum_of_squares() -> None:
+    d = derive(net(SMALL.replace("a      = relu(z)", "a = z -> relu -> lrn(3)"), training=True))
+    assert given(d)["S₁"] == "2 + 0.0001 Σ_w A₁²"
+    assert given(d)["H₁"] == "A₁ / S₁^0.75"
+    assert closed(d)["∂L/∂Z₁"] == "∂L/∂A₁ ⊙ relu′(Z₁)"
