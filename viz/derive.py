@@ -55,8 +55,8 @@ SIGNS = {
     "total ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
     "mean ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
     "total w": "Σ_w adds over a window; on the way back over the windows that hold an element.",
-    "greatest w": "[A = P] is 1 where an element is the greatest of its window; equal ones share"
-    " the gradient.",
+    "greatest w": "[A = P] is 1 where an element is the greatest of its window (of equal ones"
+    " the first).",
     "call vec": "vec writes an image as a vector, vec⁻¹ a vector as an image.",
 }
 

@@ -17,7 +17,7 @@ from typing import cast
 from ..compiler.value import Value
 from . import terms as t
 from .pooling import RULES as POOLING
-from .pooling import at_the_greatest, index_of
+from .pooling import WINDOW, index_of, where_greatest
 from .seen import (
     bare,
     inverse_of,
@@ -102,7 +102,7 @@ class _Reader:
 
     def term(self, v: Value) -> Term:
         args = [self.terms[a] for a in v.args]
-        pattern = self.softmax(v) or self.log_softmax(v) or at_the_greatest(v, self.terms)
+        pattern = self.softmax(v) or self.log_softmax(v) or self.greatest(v)
         if pattern is None and v.op.name in POOLING:
             pattern = POOLING[v.op.name](self.terms, v, args)
         if pattern is not None:
@@ -127,6 +127,14 @@ class _Reader:
         if above in self.given or above.op.name != "exp" or not is_total_of(below, above):
             return None
         return t.call("softmax", self.terms[unshifted(above.args[0])])
+
+    def greatest(self, v: Value) -> Term | None:
+        """[A = P] for the place of the greatest element of each window."""
+        image = where_greatest(v, self.terms)
+        if image is None:
+            return None
+        greatest = t.greatest(image, WINDOW)
+        return t.bracket(t.compare("=", image, self.aliases.get(greatest, greatest)))
 
     def log_softmax(self, v: Value) -> Term | None:
         """z − log Σ exp z, and log Σ exp z itself."""

@@ -3,7 +3,7 @@
 In: values, and the terms of their operands. Out: terms: W ∗ X, W ∗ᵀ δ and X ∗ δ for a convolution
 and its two gradients; Σₚ for a sum over the places of an image; Σ_w and max_w over the elements of
 a window, or, on the way back, over the windows that hold an element. Padding inside windows is not
-written, nor that equal greatest elements share a gradient: the notes of a derivation say so.
+written, nor that the first of equal greatest elements is taken: the notes of a derivation say so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ..compiler.value import Value
 from . import terms as t
-from .seen import bare, same
+from .seen import bare
 from .terms import Term
 
 Terms = Mapping[Value, Term]
@@ -29,29 +29,14 @@ def index_of(v: Value) -> str:
     return letters + (PLACES if rank == 3 and axes == (1, 2) else "")
 
 
-def at_the_greatest(v: Value, terms: Terms) -> Term | None:
-    """δ ⊙ [A = P] for δ shared among the greatest elements: δ / Σ [A = P] ⊙ [A = P]."""
-    if v.op.name != "mul":
+def where_greatest(v: Value, terms: Terms) -> Term | None:
+    """A, where v is 1 at the greatest element of each window of A, else 0."""
+    if v.op.name != "reshape" or v.args[0].op.name != "one_hot":
         return None
-    for x, chosen in (v.args, v.args[::-1]):
-        x, chosen = bare(x), _uncast(chosen)
-        if not _is_place_of_greatest(chosen) or x.op.name != "div":
-            continue
-        below = bare(x.args[1])
-        shared = below.op.name == "sum" and same(_uncast(below.args[0]), chosen)
-        if shared and chosen in terms and x.args[0] in terms:
-            return t.hadamard(terms[x.args[0]], t.bracket(terms[chosen]))
-    return None
-
-
-def _uncast(v: Value) -> Value:
-    while v.op.name in ("cast", "broadcast"):
-        v = v.args[0]
-    return v
-
-
-def _is_place_of_greatest(v: Value) -> bool:
-    return v.op.name == "eq" and any(bare(a).op.name == "windows" for a in v.args)
+    place = bare(v.args[0].args[0])
+    if place.op.name != "argmax" or index_of(place) != WINDOW:
+        return None
+    return terms.get(place.args[0])
 
 
 # ---------------------------------------------------------------- one rule an operation

@@ -135,7 +135,8 @@ def at_random(graph: Graph, seed: int = 1, batch: int = 7) -> dict[str, NDArray[
         if kind.dtype == "i32":
             given[name] = draw.integers(0, kind.classes or 2, shape).astype(np.int32)
         elif leaf.kind == "param":
-            given[name] = draw.normal(size=shape)
+            spread = min(1.0, float(np.prod(shape[1:])) ** -0.5)  # values stay about 1
+            given[name] = spread * draw.normal(size=shape)
         else:
             given[name] = draw.uniform(0.1, 0.9, shape)
     values = evaluate([o.value for o in graph.outputs], given, batch=batch)

@@ -73,7 +73,7 @@ def test_max_pooling_sends_its_gradient_to_the_greatest_element() -> None:
     d = derive(net(SMALL))
     assert local(d)["∂P₁/∂A₁"] == "Σ_w (δ ⊙ [A₁ = P₁])"
     assert closed(d)["∂L/∂Z₁"] == "relu′(Z₁) ⊙ Σ_w (vec⁻¹(W₂ᵀ(a₂ − y)) ⊙ [A₁ = P₁])"
-    assert any("[A\u00a0=\u00a0P]" in note and "share" in note for note in d.notes)
+    assert any("[A\u00a0=\u00a0P]" in note and "first" in note for note in d.notes)
 
 
 def test_average_pooling_spreads_its_gradient() -> None:
