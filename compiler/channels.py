@@ -82,6 +82,7 @@ class _Walk:
             "convolve": self._convolve,
             "convolve_transposed": self._convolve_transposed,
             "convolve_weights": self._convolve_weights,
+            "one_hot": self._one_hot,
             "transpose": self._transpose,
             "reshape": self._reshape,
             "slice": self._slice,
@@ -115,7 +116,7 @@ class _Walk:
             return self._reduction(v)
         if v.op.family == "contraction":
             return self._contraction(v)
-        if is_elementwise(v.op) and v.op.name != "one_hot":
+        if is_elementwise(v.op):
             return self._elementwise(v)
         return v.on(tuple(self.plain(a) for a in v.args)), ()
 
@@ -213,6 +214,13 @@ class _Walk:
     def _letters(self, a: Value, letters: str) -> str:
         batch, own = ("b", letters[1:]) if a.type.batched else ("", letters)
         return batch + "".join(own[k] for k in self.order[a] or range(len(own)))
+
+    def _one_hot(self, v: Value) -> tuple[Value, Order]:
+        """Classes count along the last axis, in memory as for the user."""
+        (x,) = v.args
+        end = len(v.shape) - 1
+        order = (*(k for k in self.order[x] if k != end), end)
+        return v.with_args((self.turned(x, order),)), order
 
     # ------------------------------------------------------------ views and pieces
 

@@ -120,7 +120,7 @@ class _Writer:
             return True
         if v in self.again:
             return False
-        if self._widens(v) or self._cheap(v):
+        if self._cheap(v, sure=True) or self._widens(v) or self._cheap(v):
             self.again.add(v)
             return False
         self.stored.add(v)
@@ -139,9 +139,10 @@ class _Writer:
         self.stored.add(w)
         return True
 
-    def _cheap(self, v: Value, nested: int = 0) -> bool:
+    def _cheap(self, v: Value, nested: int = 0, sure: bool = False) -> bool:
         """Whether v is little work from one or two values of its own size that lie in memory, or
-        will: what cannot be computed again cheaply itself is stored for this one too."""
+        (unless that must be sure) will: what cannot be computed again cheaply itself is stored for
+        this one too."""
         cost, reads = 0, set()
         pending, seen = [(v, True)], {v}
         while pending:
@@ -168,11 +169,14 @@ class _Writer:
                         pending.append((u, False))
                 elif isinstance(below, Matmul) or not _one_for_one(o, form):
                     return False
-                elif u in self.home and nested < _NESTED and not self._cheap(u, nested + 1):
+                elif not sure and self._is_stored_rather(u, nested):
                     reads.add(u)
                 else:
                     pending.append((u, True))
         return len(reads) <= _READS
+
+    def _is_stored_rather(self, v: Value, nested: int) -> bool:
+        return v in self.home and nested < _NESTED and not self._cheap(v, nested + 1)
 
     def _lies(self, v: Value) -> bool:
         """Whether a value is in memory whatever is decided here."""

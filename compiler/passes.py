@@ -2,8 +2,8 @@
 
     stabilise   before differentiation: forms that neither overflow nor take log 0
     optimise    share equal expressions, simplify by the rules (constants, algebra, textbook forms)
-    lower       lay images out channels last, contract products and convolutions to einsums,
-                choose the layout of matrices
+    lower       read slopes from results, lay images out channels last, contract products and
+                convolutions to einsums, choose the layout of matrices
 
 Every pass is verified before and after, and an observer sees what it changed. Values that nothing
 needs any more vanish by themselves: a graph is what its outputs reach.
@@ -19,6 +19,7 @@ from .channels import channels_last
 from .contract import contract
 from .graph import Graph
 from .layout import layout
+from .masks import slopes_from_results
 from .partial import within_examples
 from .rewrite import Trace, rewritten
 from .verify import Verifier
@@ -45,6 +46,11 @@ SIMPLIFY = Pass(
     "equal expressions are one node, and every rule is applied to a fixed point",
     lambda graph, trace: rewritten(graph, "simplify", trace),
 )
+MASKS = Pass(
+    "masks",
+    "the slope of a ReLU is read from its result",
+    lambda graph, trace: slopes_from_results(graph),
+)
 CHANNELS = Pass(
     "channels",
     "images lie channels last, and convolutions become products over windows",
@@ -66,7 +72,7 @@ PARTIAL = Pass(
     lambda graph, trace: within_examples(graph),
 )
 OPTIMISE = (SIMPLIFY,)
-LOWER = (CHANNELS, CONTRACT, LAYOUT, PARTIAL)
+LOWER = (MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
 
 
 def run_passes(

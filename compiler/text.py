@@ -327,10 +327,13 @@ def _plain(e: s.Expr) -> Any:
 
 
 def _plain_number(e: s.Expr) -> float | int | None:
+    if isinstance(e, s.Name) and e.id == "inf":
+        return float("inf")
     if isinstance(e, s.Number):
         return e.value
-    if isinstance(e, s.Unary) and e.op == "-" and isinstance(e.operand, s.Number):
-        return -e.operand.value
+    if isinstance(e, s.Unary) and e.op == "-":
+        number = _plain_number(e.operand)
+        return None if number is None else -number
     return None
 
 

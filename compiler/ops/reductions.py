@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..op import Array, Attrs, Reduction, apply, cast
@@ -49,6 +51,22 @@ class Sum(Reduction):
         return (expand(g, y),)
 
 
+def _to_the_first(g: Value, y: Value, x: Value) -> Value:
+    """Pooling: the first of the greatest elements of a window gets all of its gradient, as it does
+    in the big frameworks. Which one it is takes one number for each window; the shares of equal
+    elements would take as many as windows have elements, and the windows are never stored."""
+    axes: tuple[int, ...] = y.attrs["axes"]
+    rest = tuple(k for k in range(len(x.shape)) if k not in axes)
+    size = prod(x.shape[k] for k in axes)
+    place = apply("argmax", x, axis=axes)
+    hot = apply("one_hot", place, classes=size, dtype=x.type.dtype)
+    hot = apply("reshape", hot, shape=tuple(x.shape[k] for k in (*rest, *axes)))
+    if (*rest, *axes) != tuple(range(len(x.shape))):
+        order = (*rest, *axes)
+        hot = apply("transpose", hot, perm=tuple(order.index(k) for k in range(len(order))))
+    return expand(g, y) * hot
+
+
 class Extremum(Reduction, abstract=True):
     """Max or min; the gradient is shared evenly by the elements that are equal to it."""
 
@@ -67,6 +85,11 @@ class Max(Extremum):
 
     latex = r"\max {x}"
     kind = "max"
+
+    def grad(self, g: Value, y: Value, *args: Value) -> tuple[Value | None, ...]:
+        if args[0].op.name == "windows" and not y.attrs["batch"]:
+            return (_to_the_first(g, y, args[0]),)
+        return super().grad(g, y, *args)
 
     def fold(self, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
         return np.asarray(np.max(x, axis=axes, keepdims=keep))

@@ -87,8 +87,14 @@ def test_softmax_loss_and_metric_are_one_kernel_and_their_means_another():
     assert set(plan.recorded) == {"loss", "accuracy"}
 
 
-def test_the_relu_derivative_is_kept_as_a_byte_per_element():
+def test_the_relu_derivative_is_read_from_its_result():
     plan = assert_plan_is_right(training(CLASSIFIER))
+    kept = [b.type for b in plan.buffers if b.kind == "temp" and b.type.batched]
+    assert sorted(t.dtype for t in kept if t.shape == (5,)) == ["f64", "f64"]
+
+
+def test_the_relu_derivative_is_a_byte_per_element_where_its_result_is_not_kept():
+    plan = assert_plan_is_right(training(CLASSIFIER.replace("relu", "relu -> dropout(0.4)")))
     kept = [b.type for b in plan.buffers if b.kind == "temp" and b.type.batched]
     assert sorted(t.dtype for t in kept if t.shape == (5,)) == ["bool", "f64", "f64"]
 
