@@ -21,7 +21,8 @@ from .augmenting import read_augment
 from .directives import Signature, Taken, call_of, checked, literal
 
 DEFAULT_BATCH = 32
-STEP_LINES = ("optimizer", "minimize", "clip", "checkpointing")  # read where the step graph is built
+# Read where the step graph is built.
+STEP_LINES = ("optimizer", "minimize", "clip", "checkpointing")
 
 
 @dataclass(frozen=True)
