@@ -351,7 +351,7 @@ def _orders_of_leaves(graph: Graph) -> dict[str, Order]:
             if w in seen:
                 continue
             seen.add(w)
-            if w.op.family == "leaf" and "name" in w.attrs:
+            if w.op.name in ("param", "state"):
                 found[str(w.attrs["name"])] = kernel_order(len(w.shape))
             near = [u for u, _ in graph.users[w] if _follows(u)]
             near += w.args if _follows(w) else []

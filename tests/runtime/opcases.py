@@ -34,7 +34,7 @@ def graph_of(op: Op, dtype: str) -> Graph:
         y = build(op, fresh, {**attrs, **more})
         outputs.append(Output("output", f"y{number}", y))
         wrt = [x for x in fresh if x.type.is_float]
-        if not y.type.is_float or not wrt:
+        if not y.type.is_float or not wrt or op.lowered:
             continue
         weight = leaf("input" if y.type.batched else "param", f"w{number}", y.type)
         leaves[f"w{number}"] = Leaf(weight, kind(weight))
