@@ -177,7 +177,7 @@ class _Tiles(_Epilogue):
         out.line(f"i0 = block // wide % high * {tile.rows}")
         out.line(f"j0 = block % wide * {tile.columns}")
         if self.loop != "0":
-            out.line(f"l = block // (wide * high) % {_extent(product.loop)}")
+            out.line(f"l = block // (wide * high) % ({_extent(product.loop)})")
         if self.parts.count > 1:
             out.line(f"part = block // (wide * high * {_extent(product.loop)})")
             out.line(f"start = part * {self.parts.length}")
