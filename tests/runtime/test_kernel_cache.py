@@ -225,7 +225,7 @@ def test_ctrl_c_while_kernels_are_compiled_leaves_no_traceback_and_no_process(
     code = (
         "import sys; from chainrule.cli import guarded; from chainrule.runtime import kernel_cache;"
         "import test_kernel_cache as t; print('ready', flush=True);"
-        "sys.exit(guarded(lambda: kernel_cache.compile_all([t.text(n) for n in range(400)])))"
+        "sys.exit(guarded(lambda: kernel_cache.compile_all([t.text(n) for n in range(5000)])))"
     )
     command = [sys.executable, "-c", code]
     path = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
