@@ -166,9 +166,7 @@ def _within(param: Value, path: str) -> bool:
     return param.origin.instance == path or param.origin.instance.startswith(f"{path}.")
 
 
-def _memory(
-    model: Model, graph: Graph, batch: int
-) -> tuple[dict[str, int], int, Training | None]:
+def _memory(model: Model, graph: Graph, batch: int) -> tuple[dict[str, int], int, Training | None]:
     """Arenas as planned, how many different kernels a training step has, and a training process."""
     from .memory import training
 

@@ -147,9 +147,7 @@ def report(
     return Profile(tuple(launches), tuple(times), peaks)
 
 
-def _timed(
-    times: StepTimes, number: int, kernel: AnyKernel, places: Mapping[str, Span]
-) -> Timed:
+def _timed(times: StepTimes, number: int, kernel: AnyKernel, places: Mapping[str, Span]) -> Timed:
     origin = heaviest(kernel, times.batch)
     cost = kernel_cost(times.plan, kernel, times.batch)
     words = kernel.label

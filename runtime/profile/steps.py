@@ -243,4 +243,3 @@ def _with_stamps(
     entries.append([own["nothing"], 0, 0, threads])
     stamp("between")
     return np.array(entries, np.int64), kinds
-
