@@ -129,6 +129,9 @@ class Convolution(Op, abstract=True):
         """Attributes that this operation has besides."""
         return {}
 
+    def flops(self, y: Value) -> int:
+        return 2 * y.type.size * prod(y.args[1].shape[1:])
+
 
 def _kernel_of(x: Value, w: Value) -> tuple[int, ...]:
     if len(w.shape) != len(x.shape) + 1:
@@ -185,11 +188,8 @@ class Convolve(Convolution):
         spatial = "hwz"[: len(g.stride)]
         taps = "klm"[: len(g.stride)]
         found = np.einsum(f"bgc{spatial}{taps},bgoc{taps}->bgo{spatial}", seen,
-                          _kernel_groups(w, g.groups), optimize=True)  # fmt: skip
+                          _grouped(w, g.groups), optimize=True)  # fmt: skip
         return _result(found, y)
-
-    def flops(self, y: Value) -> int:
-        return 2 * y.type.size * prod(y.args[1].shape[1:])
 
 
 class ConvolveTransposed(Convolution):
@@ -239,7 +239,7 @@ class ConvolveTransposed(Convolution):
     def evaluate(self, y: Value, args: tuple[Array, ...]) -> Array:
         x, w = (_with_batch(a, v) for a, v in zip(args, y.args, strict=True))
         g = Geometry.of(y.attrs)
-        kernels = _kernel_groups(w, g.groups)
+        kernels = _grouped(w, g.groups)
         parts = _grouped(x, g.groups)
         batch = max(len(x), len(w))
         whole = tuple(n + sum(p) for n, p in zip(y.shape[1:], g.padding, strict=True))
@@ -306,9 +306,6 @@ class ConvolveWeights(Convolution):
                           _grouped(w, g.groups), optimize=True)  # fmt: skip
         return _result(found, y)
 
-    def flops(self, y: Value) -> int:
-        return 2 * y.type.size * prod(y.args[1].shape[1:])
-
 
 # ---------------------------------------------------------------- the reference
 
@@ -329,11 +326,8 @@ def _last(index: tuple[Any, ...]) -> Any:
 
 
 def _grouped(x: Array, groups: int) -> Array:
+    """The channels of an image (or of a batch of kernels: the results) as groups of channels."""
     return x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
-
-
-def _kernel_groups(w: Array, groups: int) -> Array:
-    return w.reshape(w.shape[0], groups, w.shape[1] // groups, *w.shape[2:])
 
 
 def _padded(x: Array, g: Geometry) -> Array:
