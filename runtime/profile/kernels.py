@@ -29,7 +29,7 @@ def run(arena, row, batch, thread, threads):
 # row: address of the first step's stamp, bytes from step to step, number of the first step. The
 # step under way stands in the arena's header.
 STAMP = """\
-    put(number(row, 0) + (header(arena, 1) - number(row, 2)) * number(row, 1), clock())
+    write_i64(number(row, 0) + (header(arena, 1) - number(row, 2)) * number(row, 1), clock())
 """
 NOTHING = "    pass\n"
 # a = b + s·c, `batch` elements, row[3] times: STREAM's triad (McCalpin 1995). Each thread keeps to

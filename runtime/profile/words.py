@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from ..driver import write_i64
 from ..simd.lanes import I32, I64
 
 MONOTONIC = 6 if sys.platform == "darwin" else 1  # the clock's number for clock_gettime
@@ -47,15 +48,4 @@ def number(typingctx: Any, table: Any, index: Any) -> Any:
     return types.int64(table, types.int64), lower
 
 
-@intrinsic
-def put(typingctx: Any, address: Any, value: Any) -> Any:
-    """Write an int64 to an address."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], I64.as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), lower
-
-
-__all__ = ["clock", "number", "put"]
+__all__ = ["clock", "number", "write_i64"]
