@@ -195,7 +195,7 @@ class _Walk:
             return v.on((self.plain(x),)), ()  # its result counts the axes in the user's order
         attrs = {**v.attrs, "axes": tuple(sorted(places))}
         args = (self.new[x],)
-        made = Value(v.op, args, attrs, v.op.infer((args[0].type,), attrs), v.origin)
+        made = Value(v.op, args, attrs, v.op.type_of(args, attrs), v.origin)
         if v.attrs["keep"]:
             return made, order
         kept = [k for k in order if k not in axes]

@@ -72,6 +72,18 @@ class Op:
         """Type of the result. Raises ShapeError."""
         raise TypeError(f"{self.name} has no shape rule")
 
+    def type_of(self, args: tuple[Value, ...], attrs: Attrs) -> Type:
+        """`infer`, and where operands are framed, so is what is per example. Raises ShapeError."""
+        type = self.infer(tuple(a.type for a in args), attrs)
+        if not type.batched or type.frame is not None:
+            return type
+        frames = {a.type.frame for a in args if a.type.batched}
+        if frames <= {None}:
+            return type
+        if len(frames) > 1:
+            raise ShapeError(f"`{self.name}` on values of different frames")
+        return type.with_(frame=frames.pop())
+
     def prepare(self, args: tuple[Value, ...], attrs: Attrs) -> tuple[tuple[Value, ...], Attrs]:
         """Operands and attributes in normal form (conversions inserted, axes made positive)."""
         return args, attrs
@@ -357,8 +369,7 @@ def apply(name: str, *args: Value | float, **attrs: Any) -> Value:
 def build(op: Op, args: tuple[Value, ...], attrs: Attrs) -> Value:
     """One value from normalised operands."""
     args, attrs = op.prepare(args, attrs)
-    type = op.infer(tuple(a.type for a in args), attrs)
-    return Value(op, args, attrs, type, current_origin())
+    return Value(op, args, attrs, op.type_of(args, attrs), current_origin())
 
 
 def constant(value: float, dtype: str = "f32", shape: tuple[int, ...] = ()) -> Value:

@@ -282,7 +282,7 @@ class _Reader:
         if word == "transpose" and not attrs:
             attrs = {"perm": (1, 0)}
         try:
-            return Value(op, args, attrs, op.infer(tuple(a.type for a in args), attrs), where)
+            return Value(op, args, attrs, op.type_of(args, attrs), where)
         except (ShapeError, KeyError, ValueError, TypeError, IndexError) as error:
             raise fail("E290", f"`{word}` cannot be read: {error}", e.span) from None
 

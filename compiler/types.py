@@ -1,7 +1,8 @@
 """Types of values: the shape of one example, the element type, one per example or one for all.
 
 The batch axis is never part of `shape`. A value that depends on an input has `batched=True`: there
-is one per example. Parameters, states and constants have not.
+is one per example. Parameters, states and constants have not. Lowering knows values of which there
+is one for each step of a sequence and each example: those have a `frame`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,26 @@ _RANK = {"bool": 0, "i32": 1, "f32": 2, "f64": 3}
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """The steps of a sequence: at most `steps`; how many a batch has, the runtime says of `clock`
+    (the name of the size in the source; "" where it is always the same)."""
+
+    clock: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Type:
-    """`shape` is for one example; `classes` is k for labels of `class[k]`."""
+    """`shape` is for one example; `classes` is k for labels of `class[k]`.
+
+    With a `frame` (after lowering), there is one for each step and example: step after step, in
+    each the examples one after another."""
 
     shape: tuple[int, ...] = ()
     dtype: str = "f32"
     batched: bool = False
     classes: int | None = None
+    frame: Frame | None = None
 
     @property
     def size(self) -> int:

@@ -92,8 +92,7 @@ class Value:
 
     def with_args(self, args: tuple[Value, ...]) -> Value:
         """The same operation on other operands; its type is inferred anew."""
-        type = self.op.infer(tuple(a.type for a in args), self.attrs)
-        return Value(self.op, args, self.attrs, type, self.origin)
+        return Value(self.op, args, self.attrs, self.op.type_of(args, self.attrs), self.origin)
 
     def on(self, args: tuple[Value, ...]) -> Value:
         """The same operation on other operands of the same types."""

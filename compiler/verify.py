@@ -38,7 +38,7 @@ class Verifier:
         if not all(a in self._checked for a in v.args):
             raise Broken(f"{v!r} comes before its operands{where}")
         try:
-            found = v.op.infer(tuple(a.type for a in v.args), v.attrs)
+            found = v.op.type_of(v.args, v.attrs)
         except ShapeError as error:
             raise Broken(f"{v!r} does not fit its operands{where}: {error}") from None
         if (found.shape, found.dtype, found.batched) != (
