@@ -7,7 +7,7 @@ a gradient can be drawn, printed, simplified and differentiated again. Leaves si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .graph import topological
@@ -32,25 +32,48 @@ def gradient(y: Value, wrt: Sequence[Value], seed: Value | None = None) -> list[
                 help="reduce it first: `sum(…)` or `mean(…)`",
             )
         seed = like(constant(1.0, y.type.dtype), y)
-    order = topological([y])
+    return backpropagated({y: [seed]}, wrt)
+
+
+def backpropagated(seeds: Mapping[Value, Sequence[Value]], wrt: Sequence[Value]) -> list[Value]:
+    """Σ over the `seeds` of (∂y/∂x)ᵀ·seed for each x of `wrt`: several ends of the chain at once."""
+    order = topological(seeds)
     relevant = _depends_on(order, set(wrt))
-    pending: dict[Value, list[Value]] = {y: [seed]}
+    pending: dict[Value, list[Value]] = {y: list(parts) for y, parts in seeds.items()}
+    scans: dict[Value, dict[int, Value]] = {}  # what arrives at each result of a scan
     wanted = set(wrt)
     found: dict[Value, Value] = {}
     for v in reversed(order):
-        if v not in relevant or v not in pending:
+        if v not in relevant or (v not in pending and v not in scans):
             continue
         place = Origin(
             v.origin.span, v.origin.instance, v.origin.block, v.origin.name, "backward", v
         )
         with origin(place):
+            if v.op.family == "scan":
+                for x, part in zip(v.args, _through_scan(v, scans.pop(v), relevant), strict=True):
+                    if part is not None:
+                        pending.setdefault(x, []).append(like(part, x))
+                continue
             g = _add_up(pending.pop(v))
             if v in wanted:
                 found[v] = g
+            if v.op.family == "part":
+                (scan,) = v.args
+                arrived = scans.setdefault(scan, {})
+                index = v.attrs["index"]
+                arrived[index] = arrived[index] + g if index in arrived else g
+                continue
             for x, part in zip(v.args, _parts(g, v, relevant), strict=True):
                 if part is not None:
                     pending.setdefault(x, []).append(like(part, x))
     return [found[x] if x in found else like(constant(0.0, x.type.dtype), x) for x in wrt]
+
+
+def _through_scan(v: Value, arrived: dict[int, Value], relevant: set[Value]) -> Sequence[Any]:
+    from .scans.gradient import scan_gradient  # it differentiates bodies with this module
+
+    return scan_gradient(v, arrived, [a in relevant for a in v.args])
 
 
 def _depends_on(order: Sequence[Value], wrt: set[Value]) -> set[Value]:
