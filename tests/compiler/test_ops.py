@@ -29,10 +29,12 @@ def cases(op: Op) -> list[tuple[list[tuple[int, ...]], dict]]:
 
 
 def operands(op: Op, shapes: list, batched: tuple[bool, ...]) -> list[Value]:
-    dtypes = {"one_hot": "i32", "where": "bool"}
+    dtypes = {
+        ("one_hot", 0): "i32", ("where", 0): "bool", ("gather", 1): "i32", ("scatter", 0): "i32",
+    }  # fmt: skip
     found = []
     for k, (shape, b) in enumerate(zip(shapes, batched, strict=True)):
-        dtype = dtypes.get(op.name, "f64") if k == 0 else "f64"
+        dtype = dtypes.get((op.name, k), "f64")
         found.append(leaf("input", f"x{k}", Type(shape, dtype, b)))
     return found
 
@@ -41,9 +43,12 @@ def all_cases(op: Op):
     """Each sample with all operands per example, with none, and with the first alone."""
     for shapes, attrs in cases(op):
         ways = {(True,) * len(shapes), (False,) * len(shapes), (True, *[False] * len(shapes))}
+        if op.family == "lookup":  # ids of each example in what all of them share
+            ways.add((False, True))
         for batched in sorted({w[: len(shapes)] for w in ways}):
             over = attrs.get("over", ())
             needs_batch = "batch" in (over if isinstance(over, tuple) else (over,))
+            needs_batch |= op.name == "scatter" and attrs.get("batch", False)
             if needs_batch and not any(batched):
                 continue
             if op.name == "argmax" and needs_batch:
@@ -226,6 +231,10 @@ def test_a_power_of_a_negative_base_has_a_derivative_for_a_whole_exponent() -> N
     assert evaluate([g], {"x0": np.array(-2.0)})[0] == 12
 
 
+def i(*shape: int, k: int | None = None) -> Value:
+    return leaf("input", "i", Type(shape, "i32", classes=k))
+
+
 @pytest.mark.parametrize(
     ("build_it", "code", "message"),
     [
@@ -244,6 +253,12 @@ def test_a_power_of_a_negative_base_has_a_derivative_for_a_whole_exponent() -> N
         (lambda a, b: apply("cast", a(3), dtype="f8"), "E326", "not an element type"),
         (lambda a, b: apply("one_hot", a(3)), "E308", "needs labels"),
         (lambda a, b: apply("broadcast", a(3), shape=(2,)), "E302", "do not broadcast"),
+        (lambda a, b: apply("gather", a(3, 2), a(3)), "E308", "needs whole numbers to look up"),
+        (lambda a, b: apply("gather", a(), i(3)), "E328", "needs a table, got a scalar"),
+        (lambda a, b: apply("gather", a(3, 2), i(4, k=5)), "E328", "5 classes in a table of 3"),
+        (lambda a, b: apply("scatter", i(4), a(3, 2), rows=2), "E328", "one row for each id"),
+        (lambda a, b: apply("scatter", i(4), a(4), rows=0), "E328", "at least one row"),
+        (lambda a, b: apply("scatter", i(4), a(4), rows=2, batch=True), "E305", "no batch to sum"),
     ],
 )
 def test_operands_that_do_not_fit_are_told_why(build_it, code: str, message: str) -> None:
