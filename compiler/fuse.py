@@ -18,12 +18,22 @@ from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
 from .kernels.borders import Strip, border
 from .kernels.drafts import Draft, Fused, Home, Slots, span_of, used
-from .kernels.forms import EXPENSIVE, Fold, Given, Matmul, Operand, Pieces, Point
+from .kernels.forms import (
+    EXPENSIVE,
+    Fold,
+    Gathered,
+    Given,
+    Matmul,
+    Operand,
+    Pieces,
+    Point,
+    Scattered,
+)
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
 from .kernels.normal import normalise
 from .kernels.stages import StageBuilder, simplified
-from .plan import Access, Loops, Matrix, Product, Stage, Write
+from .plan import Access, Extent, Lookup, Loops, Matrix, Product, Scatter, Stage, Write
 from .plan import Fold as PlanFold
 from .scalar import Call, Element, Literal
 from .value import Value
@@ -90,7 +100,7 @@ class _Writer:
             same = next((h for h in homes if h.kind == "output" == home.kind), None)
             if same is None:
                 homes.append(home)
-                if len(homes) > 1 and not isinstance(form, Point | Matmul):
+                if len(homes) > 1 and not isinstance(form, Point | Matmul | Gathered):
                     self.copies.append((v, homes.pop()))
             self.results.append((o, same or home))
 
@@ -167,7 +177,7 @@ class _Writer:
                 elif small:
                     if u not in self.home:
                         pending.append((u, False))
-                elif isinstance(below, Matmul) or not _one_for_one(o, form):
+                elif isinstance(below, Matmul | Gathered) or not _one_for_one(o, form):
                     return False
                 elif not sure and self._is_stored_rather(u, nested):
                     reads.add(u)
@@ -180,7 +190,7 @@ class _Writer:
 
     def _lies(self, v: Value) -> bool:
         """Whether a value is in memory whatever is decided here."""
-        return v in self.stored or isinstance(self.forms[v], Given | Fold | Pieces)
+        return v in self.stored or isinstance(self.forms[v], Given | Fold | Pieces | Scattered)
 
     def _work(self, form: Point) -> int:
         """Additions' worth of work; a division by a few numbers is done by their reciprocals."""
@@ -197,6 +207,10 @@ class _Writer:
         slots = Slots(self._homes_of)
         if g.kind == "product":
             return self._product(g, slots)
+        if g.kind == "lookup":
+            return self._lookup(g, slots)
+        if g.kind == "scatter":
+            return self._scatter(g, slots)
         staged = g.kind in ("batched", "pieces")
         return self._staged(g, slots) if staged else self._follow(g, slots)
 
@@ -220,7 +234,7 @@ class _Writer:
         """Everything that must be stored and is computed element by element."""
         results = []
         for v in g.members:
-            if v in self.stored and isinstance(self.forms[v], Point | Matmul):
+            if v in self.stored and isinstance(self.forms[v], Point | Matmul | Gathered):
                 term = builder.term(v, builder.natural)
                 for home in self._homes_of(v):
                     builder.write(slots.at(home), v, term, builder.natural)
@@ -246,6 +260,47 @@ class _Writer:
             tuple(sorted({m.slot for m in matrices} | reads)), writes,
             lay.rows, lay.columns, lay.depth, lay.loop, matrices[0], matrices[1],
             v.type.dtype, stage,
+        )  # fmt: skip
+        return Draft(kernel, slots.homes)
+
+    def _lookup(self, g: Group, slots: Slots) -> Draft:
+        form = self.forms[g.members[0]]
+        assert isinstance(form, Gathered)
+        v, lay, (table, ids) = form.value, form.layout, form.operands
+        places = [
+            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, _example(o.value))
+            for o, strides in ((table, table.strides), (ids, (1,)))
+        ]
+        builder = self._builder(g, slots, g.shape, partial(self._policy, g))
+        builder.start_with_sum(v)
+        results = self._points(g, builder, slots)
+        stage = builder.stage()
+        reads, writes = used([stage])
+        values = tuple(builder.values)
+        kernel = Lookup(
+            self._label(g, results), slots.numbers, values, span_of(values),
+            tuple(sorted({p.slot for p in places} | reads)), writes,
+            lay.rows[0], lay.columns.size, v.args[0].shape[0], places[0], places[1], stage,
+        )  # fmt: skip
+        return Draft(kernel, slots.homes)
+
+    def _scatter(self, g: Group, slots: Slots) -> Draft:
+        (v,) = g.members
+        form = self.forms[v]
+        assert isinstance(form, Scattered)
+        ids, added = form.operands
+        batched = ids.value.type.batched or added.value.type.batched
+        read = [
+            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, _example(o.value))
+            for o, strides in ((ids, (1,)), (added, added.strides))
+        ]
+        reads = tuple(sorted({a.slot for a in read}))
+        slot = slots.at(self._homes_of(v)[0])
+        target = Access(slot, v.type.dtype, (form.columns, 1), 0, _example(v))
+        kernel = Scatter(
+            self._label(g, [v]), slots.numbers, (v,), span_of((v,)), reads, (slot,),
+            Extent(form.places, batched), form.columns, v.shape[0], read[0], read[1], target,
+            v.type.batched,
         )  # fmt: skip
         return Draft(kernel, slots.homes)
 
@@ -387,7 +442,8 @@ class _Writer:
 
     def _label(self, g: Group, results: Sequence[Value]) -> str:
         homes = [h for v in results for h in self._homes_of(v)]
-        first = g.members[0] if g.kind in ("product", "fold", "over") else None
+        started = g.kind in ("product", "lookup", "scatter", "fold", "over")
+        first = g.members[0] if started else None
         return label(results, [h.name for h in homes if h.kind == "update"], first)
 
     def _copy(self, v: Value, home: Home) -> Draft:
@@ -418,6 +474,11 @@ def _uncovered(form: Pieces) -> tuple[Strip, ...]:
 def _is_small(x: Value, beside: Value) -> bool:
     """Few numbers for many: one for a channel or for a batch."""
     return _SMALL * x.type.size <= beside.type.size or x.type.batched < beside.type.batched
+
+
+def _example(v: Value) -> int:
+    """From one example to the next."""
+    return v.type.size if v.type.batched else 0
 
 
 def _one_for_one(o: Operand, form: Point) -> bool:

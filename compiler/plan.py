@@ -253,12 +253,58 @@ class Product(Kernel):
         return count(self.depth, batch)
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup(Kernel):
+    """C[r, j] = table[ids[r], j], then the epilogue on every element.
+
+    The rows are the ids of all examples, `rows.size` of each. `table` has strides (row, column) and
+    `count` rows; `ids` has one stride; where their `example` is 0, all examples share them. An id
+    outside of 0…count−1 is taken for the nearest row. The epilogue is that of a `Product` with one
+    axis of rows.
+    """
+
+    rows: Extent
+    columns: int
+    count: int
+    table: Access
+    ids: Access
+    epilogue: Stage
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("lookup", self.rows, self.columns, self.count, self.table, self.ids, self.epilogue)
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter(Kernel):
+    """target[k, j] = Σ source[r, j] over the rows r with ids[r] = k, in ascending order of r.
+
+    The rows are the ids of all examples, `rows.size` of each; `each`: every example has a target of
+    its own. `source` and `target` have strides (row, column), `ids` has one; the target has `count`
+    rows and is contiguous. An id outside of 0…count−1 is taken for the nearest row. How a target
+    machine shares the work must not change the order of a sum.
+    """
+
+    rows: Extent
+    columns: int
+    count: int
+    ids: Access
+    source: Access
+    target: Access
+    each: bool
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("scatter", self.rows, self.columns, self.count, self.ids, self.source, self.target,
+                self.each)  # fmt: skip
+
+
 def count(extents: tuple[Extent, ...], batch: int) -> int:
     """The number of indices of nested axes."""
     return prod(e.at(batch) for e in extents)
 
 
-AnyKernel = Loops | Product
+AnyKernel = Loops | Product | Lookup | Scatter
 
 
 @dataclass(frozen=True)

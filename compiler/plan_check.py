@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .plan import ALIGN, HEADER, Access, AnyKernel, Buffer, Loops, Plan, Product, Stage
+from .plan import (
+    ALIGN,
+    HEADER,
+    Access,
+    AnyKernel,
+    Buffer,
+    Lookup,
+    Loops,
+    Plan,
+    Product,
+    Scatter,
+    Stage,
+)
 
 _PERSISTENT = ("input", "param", "state", "scalar", "output")
 
@@ -115,6 +127,9 @@ def _uses(plan: Plan, kernel: AnyKernel) -> Iterator[Use]:
     if isinstance(kernel, Product):
         yield from _product_uses(kernel, batch)
         return
+    if isinstance(kernel, Lookup | Scatter):
+        yield from _lookup_uses(kernel, batch)
+        return
     assert isinstance(kernel, Loops)
     for k, stage in enumerate(kernel.stages):
         examples = batch if kernel.batched or (kernel.over_batch and k == 0) else 1
@@ -128,6 +143,19 @@ def _product_uses(k: Product, batch: int) -> Iterator[Use]:
         # Read until the very end: an epilogue must not touch the operands.
         yield Use(Access(m.slot, k.dtype, (*m.row, *m.column), m.offset, m.loop), sizes, False, -1)
     for use in _stage_uses(k.epilogue, (loop, *rows, columns), 0):
+        if use.access.slot >= 0:
+            yield use
+
+
+def _lookup_uses(k: Lookup | Scatter, batch: int) -> Iterator[Use]:
+    examples = batch if k.rows.batched else 1
+    yield Use(k.ids, (examples, k.rows.size), False, -1)
+    if isinstance(k, Scatter):
+        yield Use(k.source, (examples, k.rows.size, k.columns), False, -1)
+        yield Use(k.target, (examples, k.count, k.columns), True, 0)
+        return
+    yield Use(k.table, (examples, k.count, k.columns), False, -1)
+    for use in _stage_uses(k.epilogue, (1, k.rows.at(batch), k.columns), 0):
         if use.access.slot >= 0:
             yield use
 

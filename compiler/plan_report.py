@@ -10,7 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from math import prod
 
-from .plan import AnyKernel, Loops, Plan, Product
+from .plan import AnyKernel, Lookup, Loops, Plan, Product, Scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,10 @@ def kernel_cost(plan: Plan, kernel: AnyKernel, batch: int) -> Cost:
     read = {kernel.slots[s] for s in kernel.reads}
     written = {kernel.slots[s] for s in kernel.writes}
     nbytes = sum(plan.buffers[i].nbytes(batch) for i in (*read, *written))
+    if isinstance(kernel, Lookup):  # of the table, the rows that are asked for
+        table = plan.buffers[kernel.slots[kernel.table.slot]]
+        wanted = kernel.rows.at(batch) * kernel.columns * table.type.numpy.itemsize
+        nbytes -= max(0, table.nbytes(batch) - wanted)
     return Cost(_flops(kernel, batch), nbytes)
 
 
@@ -85,6 +89,10 @@ def _flops(kernel: AnyKernel, batch: int) -> int:
     if isinstance(kernel, Product):
         elements = kernel.row_count(batch) * kernel.columns.at(batch) * kernel.loop.at(batch)
         return elements * (2 * kernel.depth_count(batch) + len(kernel.epilogue.lets))
+    if isinstance(kernel, Lookup):
+        return kernel.rows.at(batch) * kernel.columns * len(kernel.epilogue.lets)
+    if isinstance(kernel, Scatter):
+        return kernel.rows.at(batch) * kernel.columns
     assert isinstance(kernel, Loops)
     total = 0
     for k, stage in enumerate(kernel.stages):

@@ -19,7 +19,7 @@ from .fuse import make_kernels
 from .graph import Graph
 from .kernels.drafts import Draft, Fused, Home
 from .memory import Life, aligned, place
-from .plan import HEADER, Access, Buffer, Loops, Plan, Product, Stage, Write
+from .plan import HEADER, Access, Buffer, Lookup, Loops, Plan, Product, Scatter, Stage, Write
 from .scalar import Element
 from .types import Type
 from .value import Value
@@ -151,12 +151,9 @@ def updates_in_place(draft: Draft, home: Home) -> bool:
     if not old:
         return True
     new = next(s for s in kernel.writes if draft.homes[s] == home)
-    if isinstance(kernel, Product):
-        if kernel.a.slot in old or kernel.b.slot in old:
-            return False
-        stages: tuple[Stage, ...] = (kernel.epilogue,)
-    else:
-        stages = kernel.stages
+    throughout, stages = _read_where(draft)
+    if throughout & old:
+        return False
     for stage in stages:
         reads = {_element(a) for a in stage.reads if a.slot in old}
         written = {_element(w.access) for w in stage.writes if w.access.slot == new}
@@ -167,17 +164,25 @@ def updates_in_place(draft: Draft, home: Home) -> bool:
     return True
 
 
+def _read_where(draft: Draft) -> tuple[set[int], tuple[Stage, ...]]:
+    """Slots that a kernel reads until its end, in no order; the stages that read the others."""
+    kernel = draft.kernel
+    if isinstance(kernel, Product):
+        return {kernel.a.slot, kernel.b.slot}, (kernel.epilogue,)
+    if isinstance(kernel, Lookup):
+        return {kernel.table.slot, kernel.ids.slot}, (kernel.epilogue,)
+    if isinstance(kernel, Scatter):
+        return {kernel.ids.slot, kernel.source.slot}, ()
+    return set(), kernel.stages
+
+
 def overwrites(draft: Draft, old: Home, new: Home) -> bool:
     """Whether a kernel may write one value over another that it reads: in one stage, each element
     from the same element, and nowhere else."""
-    kernel = draft.kernel
     out, inward = draft.homes.index(new), draft.homes.index(old)
-    if isinstance(kernel, Product):
-        if inward in (kernel.a.slot, kernel.b.slot):
-            return False
-        stages: tuple[Stage, ...] = (kernel.epilogue,)
-    else:
-        stages = kernel.stages
+    throughout, stages = _read_where(draft)
+    if inward in throughout:
+        return False
     reads = [(k, _element(a)) for k, s in enumerate(stages) for a in s.reads if a.slot == inward]
     writes = [
         (k, _element(w.access)) for k, s in enumerate(stages) for w in s.writes

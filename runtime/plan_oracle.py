@@ -19,9 +19,11 @@ from ..compiler.plan import (
     Access,
     AnyKernel,
     Fold,
+    Lookup,
     Matrix,
     Plan,
     Product,
+    Scatter,
     Stage,
     Temp,
 )
@@ -82,6 +84,12 @@ class PlanOracle:
         if isinstance(kernel, Product):
             self._product(kernel)
             return
+        if isinstance(kernel, Lookup):
+            self._lookup(kernel)
+            return
+        if isinstance(kernel, Scatter):
+            self._scatter(kernel)
+            return
         for k, stage in enumerate(kernel.stages):
             over = kernel.over_batch and k == 0
             space = (self.batch if kernel.batched or over else 1, *stage.axes)
@@ -135,6 +143,34 @@ class PlanOracle:
         where = Access(m.slot, "", (*m.row, *m.column), m.offset, m.loop)
         found: Array = self._slot(where)[_places(where, (loop, *rows, *columns))]
         return found.reshape(loop, prod(rows), prod(columns))
+
+
+    # ------------------------------------------------------------ lookups
+
+    def _lookup(self, k: Lookup) -> None:
+        examples = self.batch if k.rows.batched else 1
+        at = self._rows(k, examples)
+        found = np.empty((examples, k.rows.size, k.columns), DTYPES[k.table.dtype])
+        places = _places(k.table, (examples, k.count, k.columns))
+        for e in range(examples):
+            found[e] = self._slot(k.table)[places[e]][at[e]]
+        space = (1, k.rows.at(self.batch), k.columns)
+        self._stage(k.epilogue, space, {0: found.reshape(space)})
+
+    def _scatter(self, k: Scatter) -> None:
+        examples = self.batch if k.rows.batched else 1
+        at = self._rows(k, examples)
+        source = self._slot(k.source)[_places(k.source, (examples, k.rows.size, k.columns))]
+        places = _places(k.target, (examples, k.count, k.columns))
+        target = self._slot(k.target)
+        target[places] = 0
+        for e in range(examples):
+            for t in range(k.rows.size):
+                target[places[e, at[e, t]]] += source[e, t]
+
+    def _rows(self, k: Lookup | Scatter, examples: int) -> NDArray[np.int64]:
+        ids = self._slot(k.ids)[_places(k.ids, (examples, k.rows.size))]
+        return np.clip(ids, 0, k.count - 1).astype(np.int64)
 
 
 class _Program:

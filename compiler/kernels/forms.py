@@ -1,10 +1,12 @@
-"""Normal forms: the five kinds of work that values are, whatever operation made them.
+"""Normal forms: the seven kinds of work that values are, whatever operation made them.
 
 * `Given`   a leaf in memory: input, param, state, scalar
 * `Point`   each element from one element of each operand (elementwise, views, draws, constants)
 * `Fold`    a reduction, or a contraction too thin to be a matrix product
 * `Pieces`  boxes of operands written, or added, into one result (concat, pad, windows)
 * `Matmul`  a matrix product (`products.Layout`)
+* `Gathered`   rows of a table by whole numbers
+* `Scattered`  sums of rows by whole numbers
 """
 
 from __future__ import annotations
@@ -94,7 +96,27 @@ class Matmul:
     layout: Layout
 
 
-Form = Given | Point | Fold | Pieces | Matmul
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Operands: the table, over (row, column); the ids, contiguous. `layout`: the ids of all
+    examples are the rows of the result, what is left of the table's axes its columns."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Scattered:
+    """Operands: the ids, contiguous; what is added, over (id, column)."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+    places: int  # ids of an example
+    columns: int
+
+
+Form = Given | Point | Fold | Pieces | Matmul | Gathered | Scattered
 
 
 @dataclass

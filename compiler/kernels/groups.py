@@ -6,7 +6,7 @@ group if everything else it needs is less deep, or if nothing outside reads that
 depth may then grow). No other check against cycles is needed, and the pass is linear. A value that
 must come after others (`Graph.after`) is deeper than their groups, as if it read them.
 
-Kinds of groups, after what their kernel is: `product` (epilogue), `fold` and `over` (a fold, over
+Kinds of groups, after what their kernel is: `product` and `lookup` (epilogue), `scatter` (alone), `fold` and `over` (a fold, over
 the batch too, and what is computed from its results), `each` (elementwise, without batch),
 `batched` (any per-example work in stages), `pieces` (concatenation without batch).
 """
@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..value import Value
 from .affine import Place, compose, contiguous, digits
-from .forms import LIMIT, Fold, Form, Given, Matmul, Normal, Pieces, Point
+from .forms import LIMIT, Fold, Form, Gathered, Given, Matmul, Normal, Pieces, Point, Scattered
 from .products import Layout
 from .stages import along_product, position_terms, positions_of
 
 CAPACITY = 64  # members of one group: longer programs compile slowly and spill registers
-FOLLOWERS = ("product", "fold", "over", "each")  # one index space, each element once
+FOLLOWERS = ("product", "lookup", "fold", "over", "each")  # one index space, each element once
 
 
 class Group:
@@ -72,7 +72,7 @@ class Groups:
                     self.waits[v] = late
                 return
             group = group or self._opened(form, sources)
-        elif v.type.batched and not isinstance(form, Matmul):
+        elif v.type.batched and not isinstance(form, Matmul | Gathered | Scattered):
             group = self._host(form, sources) or self._opened(form, sources)
         else:
             group = self._opened(form, sources)
@@ -191,7 +191,7 @@ class Groups:
             if fresh:
                 return group
         group = Group(kind, len(self.all), depth, v, shape)
-        if isinstance(form, Matmul):
+        if isinstance(form, Matmul | Gathered):
             group.layout = form.layout
         if isinstance(form, Fold):
             group.axes, group.folded = form.axes, form.folded
@@ -205,6 +205,8 @@ class Groups:
         v = form.value
         if isinstance(form, Matmul):
             return "product", v.shape, ()
+        if isinstance(form, Gathered | Scattered):
+            return "lookup" if isinstance(form, Gathered) else "scatter", v.shape, ()
         if isinstance(form, Fold) and not v.type.batched:
             kind = "over" if form.batch else "fold"
             seed = None if v.type.size == 1 and form.batch else self._seed_of(form)

@@ -1,4 +1,4 @@
-"""Normal forms: every value as one of five kinds of work, whatever operation made it.
+"""Normal forms: every value as one of seven kinds of work, whatever operation made it.
 
 In: a graph. Out: `Normal`: for each value that computes something its form, with operands as places
 over its own index space; aliases (values that are the same numbers in the same order) resolved; and
@@ -23,13 +23,16 @@ from .forms import (
     HOIST,
     Fold,
     Form,
+    Gathered,
     Given,
     Matmul,
     Normal,
     Operand,
     Pieces,
     Point,
+    Scattered,
 )
+from .lookups import gathered_layout, scattered_sizes, table_places
 from .products import Layout, Letters, layout, letters_of
 
 _REMEMBERED = 1 << 12
@@ -74,6 +77,8 @@ def _form(n: Normal, v: Value) -> Form | Value:
         return _reduction(n, v)
     if family == "assemble":
         return _assemble(n, v)
+    if family == "lookup":
+        return _lookup(n, v)
     raise TypeError(f"`{v.op.name}` gives initial values only; it cannot be part of a step")
 
 
@@ -233,6 +238,26 @@ def _scaled(n: Normal, v: Value, operands: tuple[Operand, ...], found: Layout,
     return Point(v, (whole,), Call("mul", Literal(factor), Element(0)), 1)
 
 
+def _lookup(n: Normal, v: Value) -> Form:
+    x, y = v.args
+    if v.op.name == "gather":
+        table = _rows_of(n, x, 1)
+        return Gathered(v, (table, _plain(n, y)), gathered_layout(v.type, len(y.shape)))
+    places, columns = scattered_sizes(x.shape, y.shape)
+    return Scattered(v, (_plain(n, x), _rows_of(n, y, len(x.shape))), places, columns)
+
+
+def _rows_of(n: Normal, x: Value, leading: int) -> Operand:
+    """x over (rows, columns), where its first `leading` axes are the rows: through views, if rows
+    and columns have one stride each (a matrix stored the other way round is read in place)."""
+    found, factor = _resolved(n, x)
+    along = table_places(x.shape, found.strides, leading)
+    if along is None or factor != 1.0:
+        found, along = _plain(n, x), table_places(x.shape, contiguous(x.shape), leading)
+    assert along is not None
+    return Operand(found.value, found.offset, along, False)
+
+
 def _resolved(n: Normal, x: Value) -> tuple[Operand, float]:
     """x through the views and constant factors on top of it: the first value below that will lie in
     memory, and the factor between them (2u and u need not both be stored)."""
@@ -308,8 +333,10 @@ def _require(n: Normal, form: Form) -> None:
     if isinstance(form, Given):
         n.cost[v] = 0
         return
-    if isinstance(form, Matmul):
+    if isinstance(form, Matmul | Gathered | Scattered):
         n.cost[v] = 0
+        if isinstance(form, Scattered):
+            n.stored.add(v)
         for o in form.operands:
             if not isinstance(n.forms[o.value], Given):
                 n.stored.add(o.value)
