@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import ALIGN, AnyKernel, Extent, Loops, Plan
+from ..plan import ALIGN, AnyKernel, Extent, Lookup, Loops, Plan, Scatter
 from .cpu_body import indent
+from .cpu_lookup import lookup_body, lookup_slots, lookup_title, lookup_work
 from .cpu_loops import loops_body
 from .cpu_nest import accesses, turns
 from .cpu_product import product_body, product_work
@@ -120,9 +121,12 @@ def emit(plan: Plan, target: Target, simd: str) -> Program:
 
 def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source:
     """The module of one kernel."""
-    if isinstance(kernel, Loops):
+    words: list[str] = []
+    if isinstance(kernel, Lookup | Scatter):
+        looked = lookup_body(kernel)
+        lines, scratch, shared, divisible = looked.lines, 0, True, looked.divisible
+    elif isinstance(kernel, Loops):
         loops = loops_body(kernel)
-        words: list[str] = []
         lines, scratch, shared, divisible = loops.lines, 0, loops.shared, True
     else:
         product = product_body(kernel, capacity, target.registers)
@@ -138,7 +142,9 @@ def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source
 
 def slots(kernel: AnyKernel) -> dict[int, str]:
     """Element type of each slot in use."""
-    if isinstance(kernel, Loops):
+    if isinstance(kernel, Lookup | Scatter):
+        found = lookup_slots(kernel)
+    elif isinstance(kernel, Loops):
         found = {a.slot: a.dtype for stage in kernel.stages for a in accesses(stage)}
     else:
         found = {a.slot: a.dtype for a in accesses(kernel.epilogue) if a.slot >= 0}
@@ -148,6 +154,8 @@ def slots(kernel: AnyKernel) -> dict[int, str]:
 
 def title(kernel: AnyKernel) -> str:
     """What the kernel is, without a word of the user: equal kernels of two layers share it."""
+    if isinstance(kernel, Lookup | Scatter):
+        return lookup_title(kernel)
     if isinstance(kernel, Loops):
         stages = " then ".join(str(list(s.axes)) for s in kernel.stages)
         where = "summed over the batch" if kernel.over_batch else (
@@ -173,6 +181,8 @@ def plain_words(text: str) -> str:
 
 def work(kernel: AnyKernel, batch: int) -> float:
     """Nanoseconds on one thread, roughly: arithmetic at 100 GFLOP/s, memory at 20 GB/s."""
+    if isinstance(kernel, Lookup | Scatter):
+        return lookup_work(kernel, batch)
     if not isinstance(kernel, Loops):
         return product_work(kernel, batch)
     total = 50.0

@@ -73,6 +73,22 @@ def header(typingctx: Any, arena: Any, index: Any) -> Any:
     return types.int64(arena, types.int64), lower
 
 
+@intrinsic
+def id_at(typingctx: Any, pointer: Any, index: Any, count: Any) -> Any:
+    """The whole number there, as the number of one of `count` rows: the nearest that there is."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place, stored = element(context, builder, sig, args)
+        found = builder.sext(builder.load(place, typ=stored), I64)
+        zero, last = ir.Constant(I64, 0), builder.sub(args[2], ir.Constant(I64, 1))
+        found = builder.select(builder.icmp_signed("<", found, zero), zero, found)
+        return builder.select(builder.icmp_signed(">", found, last), last, found)
+
+    if NAME.get(pointer) != "i32":
+        return None
+    return types.int64(pointer, types.int64, types.int64), lower
+
+
 def element(
     context: Any, builder: Any, sig: Any, args: Any, number: int = 1
 ) -> tuple[Any, ir.Type]:
