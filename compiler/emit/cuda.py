@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import ALIGN, AnyKernel, Buffer, Loops, Plan
+from ..plan import ALIGN, AnyKernel, Buffer, Lookup, Loops, Plan, Scatter
 from .cuda_kernel import CudaKernel, Tuning
+from .cuda_lookup import emit_lookup
 from .cuda_loops import emit_loops
 from .cuda_product import emit_product
 
@@ -46,6 +47,8 @@ def emit_kernel(
     tuning = tuning or Tuning()
     if isinstance(kernel, Loops):
         return emit_loops(kernel, capacity, tuning)
+    if isinstance(kernel, Lookup | Scatter):
+        return emit_lookup(kernel, capacity, tuning)
     return emit_product(kernel, capacity, tuning)
 
 
