@@ -22,6 +22,7 @@ from .layout import layout
 from .masks import slopes_from_results
 from .partial import within_examples
 from .rewrite import Trace, rewritten
+from .scans.tidy import tidy
 from .verify import Verifier
 
 Observer = Callable[["Pass", Graph, Graph], None]
@@ -45,6 +46,11 @@ SIMPLIFY = Pass(
     "simplify",
     "equal expressions are one node, and every rule is applied to a fixed point",
     lambda graph, trace: rewritten(graph, "simplify", trace),
+)
+TIDY = Pass(
+    "scans",
+    "scans that walk alike are one, and carry, keep and yield only what is asked for",
+    lambda graph, trace: tidy(graph),
 )
 MASKS = Pass(
     "masks",
@@ -71,7 +77,7 @@ PARTIAL = Pass(
     "long sums over the batch are made within each example first",
     lambda graph, trace: within_examples(graph),
 )
-OPTIMISE = (SIMPLIFY,)
+OPTIMISE = (TIDY, SIMPLIFY, TIDY)
 LOWER = (MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
 
 

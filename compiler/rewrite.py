@@ -18,6 +18,7 @@ from typing import Any
 
 from .graph import Graph
 from .op import Op, apply, registry
+from .scans.build import within_bodies
 from .types import Type
 from .value import Origin, Value, origin
 
@@ -120,7 +121,9 @@ def _index(stage: str) -> dict[str, tuple[Rule, ...]]:
 
 
 def rewritten(graph: Graph, stage: str | None, trace: Trace | None = None) -> Graph:
-    """The graph with the rules of a stage applied to a fixed point; with None, only shared."""
+    """The graph with the rules of a stage applied to a fixed point, inside the bodies of scans too;
+    with None, only shared."""
+    graph = within_bodies(graph, lambda step: rewritten(step, stage, trace))
     nodes = graph.nodes
     engine = Engine(_index(stage) if stage else {}, trace, budget=100 * len(nodes) + 1000)
     with origin(_NEW):

@@ -16,7 +16,9 @@ from ..graph import Leaf, Output, leaf
 from ..op import cast as convert
 from ..op import constant
 from ..value import Value
+from .clocks import clock_declared
 from .expressions import describe, evaluate, operand
+from .recurrence import run_scan, run_yield
 from .scope import POISON, Meaning, Poisoned, Record, Scope
 from .variables import bind, declared_type, new_leaf, run_param, run_state
 
@@ -123,8 +125,11 @@ def _input(statement: s.Input, scope: Scope, top: bool) -> None:
     if not top:
         return  # bound by the application
     type = declared_type(statement.type, scope, batched=True)
+    clock = clock_declared(statement.type, scope)
     for name in statement.names:
         value = leaf("input", name.id, type, name.span)
+        if clock:
+            value = Value(value.op, (), {**value.attrs, "clock": clock}, type, value.origin)
         new_leaf(Leaf(value, "input", span=name.span), name.span, scope)
         bind(name, value, scope)
 
@@ -339,18 +344,6 @@ def _turn(body: tuple[s.Statement, ...], place: Span, scope: Scope, top: bool) -
     return len(scope.net.diagnostics) == before
 
 
-def _later(word: str) -> Callable[[Any, Scope, bool], None]:
-    def run(statement: s.Statement, scope: Scope, top: bool) -> None:
-        raise fail(
-            "E250",
-            f"`{word}` is understood but cannot be compiled yet",
-            statement.span,
-            help="this version compiles feed-forward networks; recurrence comes with a later one",
-        )
-
-    return run
-
-
 _RUN: dict[type, Callable[[Any, Scope, bool], None]] = {
     s.Input: _input,
     s.Param: run_param,
@@ -363,6 +356,6 @@ _RUN: dict[type, Callable[[Any, Scope, bool], None]] = {
     s.When: _when,
     s.Repeat: _repeat,
     s.For: _for,
-    s.Scan: _later("scan"),
-    s.Yield: _later("yield"),
+    s.Scan: run_scan,
+    s.Yield: run_yield,
 }

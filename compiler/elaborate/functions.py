@@ -17,12 +17,13 @@ from ..op import apply, registry
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
 from .calls import Options, made, only, operand_of, operation_call, value_of
+from .clocks import CLOCK_FUNCTIONS
 from .images import IMAGE_FUNCTIONS
 from .numbers import NUMERIC, is_number, number_call
 from .scope import Meaning, Scope
 
 # Operations that a user names otherwise, or not at all.
-INTERNAL = {"input", "param", "state", "scalar", "constant", "batch_size"}
+INTERNAL = {"input", "param", "state", "scalar", "constant", "batch_size", "bound", "scan", "part"}
 ALIASES = {"maximum": "maximum", "minimum": "minimum", "select": "where"}
 
 
@@ -98,14 +99,18 @@ def _draw(kind: str) -> Callable[..., Meaning]:
         batched = not scope.net.initialising
         if isinstance(like, Value):
             shape = like.shape
-        with origin(Origin(span, scope.path, scope.block)):
+        scans = scope.net.recurrences if batched else []
+        where = Origin(span, scope.path, scope.block)
+        with origin(where):
             draw = apply(
                 kind,
-                shape=_sizes(shape, span),
+                shape=(*(r.plan.steps for r in scans), *_sizes(shape, span)),
                 stream=scope.net.next_stream(),
                 batched=batched,
                 dtype=scope.net.dtype,
             )
+        for r in scans:  # each step has draws of its own
+            draw = r.slice_of(draw, "draw", where)
         a = operand_of(parameters.get(scale[0], 0), span, scope)
         b = operand_of(parameters.get(scale[1], 1), span, scope)
         if (a, b) == (0, 1):
@@ -241,6 +246,7 @@ FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] =
     "rank": _rank,
     "one_hot": _one_hot,
     **IMAGE_FUNCTIONS,
+    **CLOCK_FUNCTIONS,
 }
 
 

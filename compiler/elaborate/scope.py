@@ -15,6 +15,7 @@ from .limits import MAX_MISTAKES, Budget, OutOfWork
 
 if TYPE_CHECKING:
     from .module import Module
+    from .recurrence import Recurring
 
 
 LIBRARY = "<chainrule>"  # how the names of the standard library's sources begin
@@ -121,6 +122,7 @@ class Collected:
     budget: Budget = field(default_factory=Budget)
     words: dict[int, frozenset[str]] = field(default_factory=dict)  # of each block, by identity
     initialising: bool = False  # an initial value is being made: no batch, no parameters
+    recurrences: list[Recurring] = field(default_factory=list)  # scans whose bodies are running
 
     def next_stream(self) -> int:
         """The number of a source of random draws: each draw in the file has its own."""
@@ -150,6 +152,7 @@ class Scope:
     # The guarded statements just above: what each is about, and whether it was run.
     chain: list[tuple[frozenset[str], bool]] = field(default_factory=list)
     skipped: dict[str, Span] = field(default_factory=dict)  # names whose condition did not hold
+    recurrence: Recurring | None = None  # the scan whose body this is
 
     def lookup(self, name: str) -> Meaning | None:
         if name in self.names:

@@ -150,8 +150,8 @@ def _forward(v: Value, backward: set[Value], changing: set[Value]) -> bool:
 def _kept(
     frontier: list[Value], carried: set[Value], slices: set[Value], order: Sequence[Value]
 ) -> list[Value]:
-    """The forward values to keep: what is expensive, what is carried, and what cannot be computed
-    cheaply from those, from slices and from shared values."""
+    """The forward values to keep: what is expensive, and what cannot be computed cheaply from that,
+    from what is carried, from slices and from shared values."""
     have: dict[Value, None] = {}
     later = []
     for v in frontier:
@@ -163,8 +163,8 @@ def _kept(
             later.append(v)
     place = {v: k for k, v in enumerate(order)}
     for v in sorted(later, key=lambda v: place.get(v, -1)):
-        if not _computable(v, have, carried, slices):
-            have[v] = None
+        missing = _missing(v, have, carried, slices)
+        have.update(dict.fromkeys([v] if missing is None else missing))
     return list(have)
 
 
@@ -187,22 +187,25 @@ def _cost(e: object) -> int:
     return COSTS.get(e.function, 1) + sum(map(_cost, e.arguments))
 
 
-def _computable(
+def _missing(
     v: Value, have: Mapping[Value, None], carried: set[Value], slices: set[Value]
-) -> bool:
-    """Whether v follows cheaply from what is there."""
-    waiting, seen = [v], {v}
+) -> list[Value] | None:
+    """The carried values that v follows cheaply from, with what is there; None if it does not."""
+    waiting, seen, missing = [v], {v}, []
     while waiting:
         w = waiting.pop()
         if w in have or w in slices:
             continue
-        if w in carried or not _is_cheap(w) or len(seen) > 16:
-            return False
+        if w in carried:
+            missing.append(w)
+            continue
+        if not _is_cheap(w) or len(seen) > 16:
+            return None
         for a in w.args:
             if a not in seen:
                 seen.add(a)
                 waiting.append(a)
-    return True
+    return missing
 
 
 def _replace_by_residuals(
