@@ -12,7 +12,7 @@ from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Device, Feed
 from chainrule.runtime.session import initial_values
 
-from ..rows import Layer, Row, Shape, shape_after
+from ..rows import GATES, Layer, Row, Shape, shape_after
 
 ACTIVATIONS = ("relu", "tanh", "flat", "batchnorm", "global_avg_pool")
 OPTIMIZERS = {"sgd": "sgd(lr = {})", "momentum": "heavy_ball(lr = {})", "adam": "adam(lr = {})"}
@@ -44,19 +44,34 @@ def call(layer: Layer, shape: Shape) -> str:
     return kind if kind in ACTIVATIONS else f"{kind}({layer[1]})"
 
 
-def text(row: Row) -> str:
-    lines, shape = ["  h0 = x"], row.shape
-    for k, layer in enumerate(row.layers):
-        lines.append(f"  h{k + 1} = h{k} -> {call(layer, shape)}")
-        shape = shape_after(layer, shape)
-    last = f"h{len(row.layers)}"
+def types(row: Row) -> tuple[str, str]:
+    """Of the input and of what is to be predicted. T steps: bound to the row's number of them."""
     label = f"class[{row.classes}]" if row.loss == "softmax" else f"[{row.classes}]"
-    loss = f"cross_entropy({last}, y)" if row.loss == "softmax" else f"mse({last}, y)"
+    if row.label_shape:
+        label = f"tokens[T, {row.classes}]"
+    if row.vocabulary:
+        return f"tokens[T, {row.vocabulary}]", label
+    return (f"[T, {row.shape[1]}]" if row.is_recurrent else str(list(row.shape))), label
+
+
+def text(row: Row) -> str:
+    lines, shape, value = ["  h0 = x"], row.shape, "h0"
+    for k, layer in enumerate(row.layers):
+        if layer[0] == "last":
+            value = value.replace(".hs", ".last")
+        elif layer[0] == "one_hot":
+            value = f"one_hot({value})"
+        else:
+            lines.append(f"  h{k + 1} = {value} -> {call(layer, shape)}")
+            value = f"h{k + 1}.hs" if layer[0] in GATES else f"h{k + 1}"
+        shape = shape_after(layer, shape)
+    loss = f"{'cross_entropy' if row.loss == 'softmax' else 'mse'}({value}, y)"
     body = "\n".join(lines)
     blocks = BASIC if any(layer[0] == "basic" for layer in row.layers) else ""
+    given, label = types(row)
     return f"""{blocks}
 net row {{
-  input x: {list(row.shape)}
+  input x: {given}
   input y: {label}
 {body}
   loss {loss}
@@ -68,9 +83,10 @@ train row on digits() {{
 """
 
 
-def make(row: Row, device: Device | None = None) -> Callable[[int], None]:
+def make(row: Row, device: Device | None = None) -> Callable[[int], float]:
     module = parse_module(Source(f"{row.key}.net", text(row)))
-    ((graph, _),) = steps(module, module.trains[0])
+    sizes = {"T": row.shape[0]} if row.is_recurrent else None
+    ((graph, _),) = steps(module, module.trains[0], sizes=sizes)
     loaded = (device or CpuDevice()).load(compile_plan(graph, row.batch))
     given = {}
     if not row.is_image:
@@ -81,12 +97,15 @@ def make(row: Row, device: Device | None = None) -> Callable[[int], None]:
     for leaf in (*graph.params, *graph.states):
         loaded.write(leaf.name, given.get(leaf.name, values[leaf.name]))
     x, y = row.data()
+    recorded = list(loaded.plan.recorded)
     done = 0
 
-    def run(count: int) -> None:
+    def run(count: int) -> float:
         nonlocal done
         order = np.arange(count * row.batch, dtype=np.int64) % row.examples
-        loaded.run_steps(Feed({"x": x, "y": y}, order, row.batch, {}), seed=0, step=done + 1)
+        feed = Feed({"x": x, "y": y}, order, row.batch, {})
+        found = loaded.run_steps(feed, seed=0, step=done + 1)
         done += count
+        return float(found[-1, recorded.index("loss")])
 
     return run

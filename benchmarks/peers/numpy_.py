@@ -9,9 +9,11 @@ import numpy as np
 from ..rows import Row
 
 
-def make(row: Row) -> Callable[[int], None]:
+def make(row: Row) -> Callable[[int], float]:
     if row.is_image:
         raise ImportError("nobody writes convolutions by hand")
+    if row.is_recurrent:
+        raise ImportError("nobody writes backpropagation through time by hand")
     relu = ("relu",) in row.layers
     layers = [(w.T.copy(), b) for w, b in row.weights()]
     x, y = row.data()
@@ -19,7 +21,7 @@ def make(row: Row) -> Callable[[int], None]:
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in params]
     done = 0
 
-    def step(start: int) -> None:
+    def step(start: int) -> float:
         nonlocal done
         done += 1
         a = [x[start : start + row.batch]]
@@ -33,10 +35,13 @@ def make(row: Row) -> Callable[[int], None]:
         if row.loss == "softmax":
             g = np.exp(a[-1] - a[-1].max(1, keepdims=True))
             g /= g.sum(1, keepdims=True)
+            loss = -np.log(g[np.arange(row.batch), target]).mean()
             g[np.arange(row.batch), target] -= 1
             g /= row.batch
         else:
-            g = (a[-1] - target) * np.float32(2 / row.batch / row.classes)
+            g = a[-1] - target
+            loss = np.square(g).mean()
+            g *= np.float32(2 / row.batch / row.classes)
         grads = []
         for k in range(len(layers) - 1, -1, -1):
             grads = [a[k].T @ g, g.sum(0), *grads]
@@ -55,9 +60,11 @@ def make(row: Row) -> Callable[[int], None]:
             s += np.float32(0.001) * d
             rate = np.float32(row.lr / (1 - 0.9**done))
             p -= rate * v / (np.sqrt(s / np.float32(1 - 0.999**done)) + np.float32(1e-8))
+        return float(loss)
 
-    def run(count: int) -> None:
+    def run(count: int) -> float:
         for k in range(count):
-            step(k * row.batch % row.examples)
+            loss = step(k * row.batch % row.examples)
+        return loss
 
     return run
