@@ -1,9 +1,9 @@
 """Lookups on the CPU: rows copied out of a table, rows added up into one.
 
 In: a `Lookup` or a `Scatter`. Out: the lines of its function's body. Threads share the rows of a
-lookup. A sum must have the same order on any number of threads: they share the columns of a
-scatter's result or, where it has few, its rows, so each element is added up by one thread, in the
-order of the ids. Rows go in vectors; the widths are those of loops, the same on every host.
+lookup. A sum must have the same order on any number of threads: they share the rows of a scatter's
+result or, where it has few, its columns, so each element is added up by one thread, in the order
+of the ids. Rows go in vectors; the widths are those of loops, the same on every host.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .cpu_body import Body, Given, constructor, indent
 from .cpu_nest import Loop, Place, accesses, draws, lanes_of
 from .cpu_product_text import extent, sum_of, times
 
+FEW = 32  # rows of a result that are too few to be shared by threads
 WIDEST = {"f32": 16, "f64": 8, "i32": 16, "bool": 16}
 
 
@@ -32,8 +33,9 @@ def lookup_body(kernel: Lookup | Scatter) -> WrittenLookup:
         return WrittenLookup(_Rows(kernel).lines(), True)
     if kernel.each:
         return WrittenLookup(_each(kernel), True)
-    by_columns = kernel.columns > WIDEST[kernel.target.dtype]
-    return WrittenLookup(_by_columns(kernel) if by_columns else _by_rows(kernel), False)
+    if kernel.count < FEW and kernel.columns > WIDEST[kernel.target.dtype]:
+        return WrittenLookup(_by_columns(kernel), False)
+    return WrittenLookup(_by_rows(kernel), True)  # some rows are asked for more often: many parts
 
 
 def lookup_slots(kernel: Lookup | Scatter) -> dict[int, str]:
@@ -59,9 +61,9 @@ def lookup_work(kernel: Lookup | Scatter, batch: int) -> float:
     vectors = kernel.rows.at(batch) * -(-kernel.columns // 16)
     if isinstance(kernel, Scatter):
         blank = kernel.count * -(-kernel.columns // 16) * (batch if kernel.each else 1)
-        return 50.0 + kernel.rows.at(batch) * 2 + vectors * 4.5 + blank * 1.5
+        return 50.0 + kernel.rows.at(batch) * 2 + vectors * 1.3 + blank * 1.4
     stage = kernel.epilogue
-    each = 2.0 + len(stage.lets) * 1.0 + len(accesses(stage)) * 1.5
+    each = len(stage.lets) * 1.0 + len(accesses(stage)) * 0.8
     return 50.0 + kernel.rows.at(batch) * 2 + vectors * each
 
 
