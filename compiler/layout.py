@@ -1,8 +1,8 @@
 """Layout: which way round each parameter matrix is stored.
 
 A product reads its matrix in rows if the contracted index comes first: C[e, i] = Σⱼ X[e, j]·W[i, j]
-wants W stored as [j, i], ∂X[e, j] = Σᵢ G[e, i]·W[i, j] as [i, j]. Each product has one vote; the
-forward one decides where they are even. The choice spreads over everything that meets the matrix
+wants W stored as [j, i], ∂X[e, j] = Σᵢ G[e, i]·W[i, j] as [i, j]. Each product has one vote, and so
+has each lookup of rows; the forward one decides where they are even. The choice spreads over everything that meets the matrix
 element by element: gradients (an einsum gives its result either way), optimizer states, updates. So
 nothing is ever transposed while running.
 
@@ -74,6 +74,10 @@ def _wanted(graph: Graph, group: set[Value]) -> bool:
     votes_for = votes_against = 0
     for v in group:
         for user, slot in graph.users[v]:
+            if user.op.name == "gather":  # rows of a table lie side by side
+                votes_against += slot == 0
+            elif user.op.name == "transpose":
+                votes_for += sum(u.op.name == "gather" and k == 0 for u, k in graph.users[user])
             if user.op.name != "einsum":
                 continue
             operands, result = user.attrs["spec"].split("->")

@@ -115,8 +115,10 @@ class Groups:
         weight = 1
         for o in form.operands:
             weight += self._weight.get(o.value, 0)
-            if o.value.type.size == v.type.size and v not in self._seed:
-                self._seed[v] = self._seed.get(o.value, o.value)
+            if o.value.type.size == v.type.size:
+                seed = self._seed.get(o.value, o.value)
+                if v not in self._seed or (seed in self.home and self._seed[v] not in self.home):
+                    self._seed[v] = seed
         if weight > LIMIT:
             self.normal.stored.add(v)
             return False
@@ -219,12 +221,12 @@ class Groups:
         return "each", v.shape, ("each", v.type.size, seed)
 
     def _seed_of(self, form: Form) -> Value | None:
-        """What ties small kernels over the same numbers together: the largest thing they read."""
-        operands = form.operands
-        if not operands:
+        """What ties small kernels over the same numbers together: the largest thing they read, of
+        those that a kernel makes."""
+        if not form.operands:
             return None
-        big = max(operands, key=lambda o: (o.value in self.home, o.value.type.size)).value
-        return self._seed.get(big, big)
+        seeds = [self._seed.get(o.value, o.value) for o in form.operands]
+        return max(seeds, key=lambda v: (v in self.home, v.type.size))
 
 
 def _countable(point: Point, at: Place, axes: tuple[int, ...], layout: Layout | None) -> bool:
