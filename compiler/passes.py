@@ -22,6 +22,8 @@ from .layout import layout
 from .masks import slopes_from_results
 from .partial import within_examples
 from .rewrite import Trace, rewritten
+from .scans.build import within_bodies
+from .scans.frames import framed
 from .scans.tidy import tidy
 from .verify import Verifier
 
@@ -52,20 +54,25 @@ TIDY = Pass(
     "scans that walk alike are one, and carry, keep and yield only what is asked for",
     lambda graph, trace: tidy(graph),
 )
+SCANS = Pass(
+    "sequences",
+    "what is not recurrent is done for all steps at once, step after step in memory",
+    lambda graph, trace: framed(graph),
+)
 MASKS = Pass(
     "masks",
     "the slope of a ReLU is read from its result",
-    lambda graph, trace: slopes_from_results(graph),
+    lambda graph, trace: slopes_from_results(within_bodies(graph, slopes_from_results)),
 )
 CHANNELS = Pass(
     "channels",
     "images lie channels last, and convolutions become products over windows",
-    lambda graph, trace: channels_last(graph),
+    lambda graph, trace: channels_last(within_bodies(graph, channels_last)),
 )
 CONTRACT = Pass(
     "contract",
     "products, with their transpositions and sums over the batch, become einsums",
-    lambda graph, trace: contract(graph),
+    lambda graph, trace: contract(within_bodies(graph, contract)),
 )
 LAYOUT = Pass(
     "layout",
@@ -78,7 +85,7 @@ PARTIAL = Pass(
     lambda graph, trace: within_examples(graph),
 )
 OPTIMISE = (TIDY, SIMPLIFY, TIDY)
-LOWER = (MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
+LOWER = (SCANS, MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
 
 
 def run_passes(

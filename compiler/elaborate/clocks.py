@@ -102,9 +102,7 @@ def _input_of(x: Value) -> Value | None:
     clock = clock_of(x)
     if not clock:
         return None
-    leaves = [
-        v for v in topological([x]) if v.op.name == "input" and v.attrs.get("clock") == clock
-    ]
+    leaves = [v for v in topological([x]) if v.op.name == "input" and v.attrs.get("clock") == clock]
     return leaves[0] if len(leaves) == 1 else None
 
 
@@ -142,4 +140,8 @@ def classes(positional: list[Meaning], named: Options, span: Span, scope: Scope)
     return x.type.classes
 
 
-CLOCK_FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] = {"mask": mask, "length": length, "classes": classes}
+CLOCK_FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] = {
+    "mask": mask,
+    "length": length,
+    "classes": classes,
+}

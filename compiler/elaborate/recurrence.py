@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from ...dsl import syntax as s
 from ...dsl.diagnostics import Label, did_you_mean, fail
@@ -20,7 +21,6 @@ from ..op import cast as convert
 from ..ops.scan import bound, slice_type
 from ..scans.build import Recurrence, part
 from ..scans.gradient import substituted
-from ..types import Type
 from ..value import Origin, Value, origin
 from .calls import made
 from .clocks import clock_of
@@ -59,7 +59,7 @@ def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
     clocks = {clock_of(x) for _, x in sequences}
     plan = Recurrence(
         steps=steps, clock=clocks.pop() if len(clocks) == 1 else "",
-        reverse=bool(options["reverse"]), truncate=int(options["truncate"]),
+        reverse=bool(options["reverse"]), truncate=cast(int, options["truncate"]),
     )  # fmt: skip
     starts = [(c, _start(c, scope)) for c in statement.carries]
     mask = options["mask"]

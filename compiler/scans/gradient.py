@@ -30,9 +30,7 @@ def scan_gradient(
     """∂L/∂operand for each operand of `scan` that is `wanted`, from ∂L/∂(result) by index."""
     f = pieces(scan)
     here = current_origin()
-    back = Recurrence(
-        steps=f.steps, clock=f.clock, reverse=not f.reverse, truncate=0, framed=False
-    )
+    back = Recurrence(steps=f.steps, clock=f.clock, reverse=not f.reverse, truncate=0, framed=False)
     seeds: dict[Value, list[Value]] = {}
 
     def seed(value: Value, g: Value) -> None:
@@ -85,12 +83,10 @@ def scan_gradient(
     for place, k in enumerate(moving):
         if wanted[k]:
             result[k] = part(made, place, _named("∂", f.carries[k][0]))
-    first = len(moving)
-    for place, k in enumerate(sliced):
-        result[n + k] = part(made, first + place)
-    first += len(sliced)
-    for place, k in enumerate(shared):
-        result[m + k] = part(made, first + place)
+    for place, k in enumerate(sliced, len(moving)):
+        result[n + k] = part(made, place)
+    for place, k in enumerate(shared, len(moving) + len(sliced)):
+        result[m + k] = part(made, place)
     return result
 
 
@@ -110,10 +106,8 @@ def _truncated(back: Recurrence, f: Recurrence, gradients: list[Value]) -> list[
     t = bound("t", slice_type(numbers.type, f.steps))
     back.sequences.append((t, numbers))
     k = float(f.truncate)
-    if f.reverse:  # steps are counted from where the scan begins
-        count = apply("sub", float(f.steps - 1), t)
-    else:
-        count = t
+    # Steps are counted from where the scan begins.
+    count = apply("sub", float(f.steps - 1), t) if f.reverse else t
     goes_on = apply("gt", count - k * apply("floor", count * (1.0 / k) + 0.5 / k), 0.5)
     return [like(apply("where", goes_on, g, like(constant(0.0, g.type.dtype), g)), g)
             for g in gradients]  # fmt: skip

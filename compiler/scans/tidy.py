@@ -199,9 +199,7 @@ def _without_repeated(q: Recurrence) -> Recurrence:
 # ---------------------------------------------------------------- a walk
 
 
-def _rebuilt(
-    graph: Graph, change: Callable[[Value, Mapping[Value, Value]], Value | None]
-) -> Graph:
+def _rebuilt(graph: Graph, change: Callable[[Value, Mapping[Value, Value]], Value | None]) -> Graph:
     """A new graph; `change(v, new)` gives the new value of v, or None for the same operation."""
     new: dict[Value, Value] = {}
     for v in graph.nodes:
@@ -210,4 +208,3 @@ def _rebuilt(
     if all(a is b for a, b in new.items()):
         return graph
     return graph.mapped(new)
-
