@@ -2,9 +2,9 @@
 
 A product reads its matrix in rows if the contracted index comes first: C[e, i] = Σⱼ X[e, j]·W[i, j]
 wants W stored as [j, i], ∂X[e, j] = Σᵢ G[e, i]·W[i, j] as [i, j]. Each product has one vote, and so
-has each lookup of rows; the forward one decides where they are even. The choice spreads over everything that meets the matrix
-element by element: gradients (an einsum gives its result either way), optimizer states, updates. So
-nothing is ever transposed while running.
+has each lookup of rows; the forward one decides where they are even. The choice spreads over
+everything that meets the matrix element by element: gradients (an einsum gives its result either
+way), optimizer states, updates. So nothing is ever transposed while running.
 
 In: a contracted graph. Out: the same mathematics, in which the leaves that were turned round have
 `order` (1, 0) in their attrs, and their types the sizes exchanged.
