@@ -10,14 +10,14 @@ Leaves order, barriers, addresses and the legality of in-place updates to `sched
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from .graph import Graph, Output
 from .kernels.affine import Place, contiguous, still
 from .kernels.borders import Strip, border
-from .kernels.drafts import Draft, Fused, Home, Slots, span_of, used
+from .kernels.drafts import Draft, Fused, Home, Slots, copying, span_of, used
 from .kernels.forms import (
     EXPENSIVE,
     Fold,
@@ -27,13 +27,17 @@ from .kernels.forms import (
     Operand,
     Pieces,
     Point,
+    Result,
     Scattered,
+    Stepped,
+    example_of,
 )
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
 from .kernels.normal import normalise
+from .kernels.recurrence import recurrence
 from .kernels.stages import StageBuilder, simplified
-from .plan import Access, Extent, Lookup, Loops, Matrix, Product, Scatter, Stage, Write
+from .plan import Access, Along, Extent, Lookup, Loops, Matrix, Product, Scatter, Stage
 from .plan import Fold as PlanFold
 from .scalar import Call, Element, Literal
 from .value import Value
@@ -44,16 +48,17 @@ _SMALL = 8  # a value with so many times fewer elements costs nothing to read
 _NESTED = 3  # how far ahead the choice between memory and again looks
 
 
-def make_kernels(graph: Graph) -> Fused:
-    """The kernels of a lowered graph."""
-    return _Writer(graph).fused()
+def make_kernels(graph: Graph, spread: Mapping[Value, int] | None = None) -> Fused:
+    """The kernels of a lowered graph. `spread`: leaves whose examples do not lie one after another,
+    and how many elements they are apart."""
+    return _Writer(graph, spread).fused()
 
 
 class _Writer:
     """Writes the kernels of all groups, users before what they use."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.normal = normalise(graph)
+    def __init__(self, graph: Graph, spread: Mapping[Value, int] | None) -> None:
+        self.normal = normalise(graph, spread)
         self.forms = self.normal.forms
         self.groups = Groups(self.normal)
         self.home = self.groups.home
@@ -73,7 +78,11 @@ class _Writer:
         written.reverse()
         number = {group: i for i, (group, _) in enumerate(written)}
         drafts = [
-            replace(d, after=tuple(sorted(number[h] for h in g.late if h in number)))
+            replace(
+                d,
+                kernel=d.kernel if g.kind in ("scan", "along") else replace(d.kernel, frame=g.frame),
+                after=tuple(sorted(number[h] for h in g.late if h in number)),
+            )
             for g, d in written
         ]
         drafts += [self._copy(v, home) for v, home in self.copies]
@@ -190,7 +199,8 @@ class _Writer:
 
     def _lies(self, v: Value) -> bool:
         """Whether a value is in memory whatever is decided here."""
-        return v in self.stored or isinstance(self.forms[v], Given | Fold | Pieces | Scattered)
+        kinds = Given | Fold | Pieces | Scattered | Result | Stepped
+        return v in self.stored or isinstance(self.forms[v], kinds)
 
     def _work(self, form: Point) -> int:
         """Additions' worth of work; a division by a few numbers is done by their reciprocals."""
@@ -207,6 +217,10 @@ class _Writer:
         slots = Slots(self._homes_of)
         if g.kind == "product":
             return self._product(g, slots)
+        if g.kind == "scan":
+            return self._scan(g)
+        if g.kind == "along":
+            return self._along(g, slots)
         if g.kind == "lookup":
             return self._lookup(g, slots)
         if g.kind == "scatter":
@@ -268,7 +282,7 @@ class _Writer:
         assert isinstance(form, Gathered)
         v, lay, (table, ids) = form.value, form.layout, form.operands
         places = [
-            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, _example(o.value))
+            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, self._example(o.value))
             for o, strides in ((table, table.strides), (ids, (1,)))
         ]
         builder = self._builder(g, slots, g.shape, partial(self._policy, g))
@@ -284,6 +298,29 @@ class _Writer:
         )  # fmt: skip
         return Draft(kernel, slots.homes)
 
+    def _example(self, v: Value) -> int:
+        """From one example to the next."""
+        return example_of(self.forms[v])
+
+    def _scan(self, g: Group) -> Draft:
+        scan, *results = g.members
+        args = [self.normal.rep[a] for a in scan.args]
+        operands = [(self._homes_of(a)[0], self._example(a)) for a in args]
+        parts = {int(v.attrs["index"]): self._homes_of(v)[0] for v in results}
+        return recurrence(scan, tuple(results), operands, parts, make_kernels)
+
+    def _along(self, g: Group, slots: Slots) -> Draft:
+        (v,) = g.members
+        rows = self.forms[v].operands[0].value
+        frame = rows.type.frame
+        assert frame is not None
+        both = slots.of(rows), slots.of(v)
+        kernel = Along(
+            self._label(g, [v]), slots.numbers, (v,), v.origin.span, both[:1], both[1:],
+            frame, rows.type.with_(frame=None),
+        )  # fmt: skip
+        return Draft(kernel, slots.homes)
+
     def _scatter(self, g: Group, slots: Slots) -> Draft:
         (v,) = g.members
         form = self.forms[v]
@@ -291,12 +328,12 @@ class _Writer:
         ids, added = form.operands
         batched = ids.value.type.batched or added.value.type.batched
         read = [
-            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, _example(o.value))
+            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, self._example(o.value))
             for o, strides in ((ids, (1,)), (added, added.strides))
         ]
         reads = tuple(sorted({a.slot for a in read}))
         slot = slots.at(self._homes_of(v)[0])
-        target = Access(slot, v.type.dtype, (form.columns, 1), 0, _example(v))
+        target = Access(slot, v.type.dtype, (form.columns, 1), 0, self._example(v))
         kernel = Scatter(
             self._label(g, [v]), slots.numbers, (v,), span_of((v,)), reads, (slot,),
             Extent(form.places, batched), form.columns, v.shape[0], read[0], read[1], target,
@@ -449,15 +486,8 @@ class _Writer:
     def _copy(self, v: Value, home: Home) -> Draft:
         """A value into a second place."""
         own = self._homes_of(v)[0]
-        example = v.type.size if v.type.batched else 0
-        axes = (v.type.size,) if v.type.size > 1 else ()
-        source, target = (
-            Access(k, v.type.dtype, contiguous(axes), 0, example) for k in (0, 1)
-        )  # fmt: skip
-        stage = Stage(axes, (source,), (), (Write(target, Element(0)),))
         name = f"copy of {v.origin.name or home.name}"
-        kernel = Loops(name, (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), v.type.batched)
-        return Draft(kernel, (own, home))
+        return Draft(copying(name, v, example_of(self.forms[v])), (own, home))
 
 
 def _uncovered(form: Pieces) -> tuple[Strip, ...]:
@@ -474,11 +504,6 @@ def _uncovered(form: Pieces) -> tuple[Strip, ...]:
 def _is_small(x: Value, beside: Value) -> bool:
     """Few numbers for many: one for a channel or for a batch."""
     return _SMALL * x.type.size <= beside.type.size or x.type.batched < beside.type.batched
-
-
-def _example(v: Value) -> int:
-    """From one example to the next."""
-    return v.type.size if v.type.batched else 0
 
 
 def _one_for_one(o: Operand, form: Point) -> bool:

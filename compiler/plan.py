@@ -15,7 +15,7 @@ into its slot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 
 from ..dsl.source import Span
 from .scalar import Scalar
-from .types import Type
+from .types import Frame, Type
 from .value import Value
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
 # The first bytes of every arena: int64 seed, int64 step (from 1), int64 first example of the batch
-# in the step's counter space (0 unless the batch is split over devices). Random draws read them.
+# in the step's counter space (0 unless the batch is split over devices), which random draws read;
+# int64 examples of the batch; and, where the runtime wants it, the address of the steps of each of
+# the plan's frames.
 HEADER = 64
 
 
@@ -40,7 +42,9 @@ class Buffer:
     (a result read in another shape than its memory was written in; no kernel uses it).
 
     `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
-    contiguous in C order. `name` is unique for every kind but temp, scratch and view. Where the
+    contiguous in C order. With a frame there are as many for each step: step after step, packed by
+    the examples that a batch really has. `name` is unique for every kind but temp, scratch and view.
+    Where the
     compiler chose another layout than the user's, `order` is not empty: axis k of memory is axis
     `order[k]` of the user's array, and `type.shape` is the stored one; reading gives the user's
     orientation back.
@@ -55,11 +59,14 @@ class Buffer:
 
     def nbytes(self, capacity: int) -> int:
         rows = capacity if self.type.batched else 1
-        return rows * self.type.size * self.type.numpy.itemsize
+        steps = self.type.frame.steps if self.type.frame is not None else 1
+        return rows * steps * self.type.size * self.type.numpy.itemsize
 
     @property
     def user_shape(self) -> tuple[int, ...]:
         """The shape of one example in the user's orientation."""
+        if self.type.frame is not None:
+            return (self.type.frame.steps, *self.type.shape)
         if not self.order:
             return self.type.shape
         return tuple(self.type.shape[self.order.index(k)] for k in range(len(self.order)))
@@ -148,7 +155,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What every kernel has. `values` are the nodes it computes, for comments and profiles."""
+    """What every kernel has. `values` are the nodes it computes, for comments and profiles.
+
+    With a `frame`, what it takes for the examples of the batch are the examples of each of that
+    frame's steps, one step after another."""
 
     label: str  # a word for people: `dense_1: relu(W @ x + b)`; never used as code
     slots: tuple[int, ...]  # buffer index of each slot
@@ -156,6 +166,7 @@ class Kernel:
     span: Span | None = field(compare=False)
     reads: tuple[int, ...]  # slots read
     writes: tuple[int, ...]  # slots written (a slot may be in both: in-place update)
+    frame: Frame | None = field(default=None, kw_only=True)
 
     @property
     def flops(self) -> int:
@@ -304,7 +315,92 @@ def count(extents: tuple[Extent, ...], batch: int) -> int:
     return prod(e.at(batch) for e in extents)
 
 
-AnyKernel = Loops | Product | Lookup | Scatter
+@dataclass(frozen=True, slots=True)
+class Along(Kernel):
+    """Rows of the frame `over` (slot 0) become an axis of each example (slot 1): `[steps, *shape]`,
+    zero behind the last step that the batch has. `type` is that of a row."""
+
+    over: Frame
+    type: Type
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("along", self.over, self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a slot of a recurrence's kernels lies: in slot `slot` of the recurrence,
+
+    * `still`: always at the same place;
+    * `rows`: at the rows of step t + `lead` of a frame (at `lead` > 0 before the first, the last);
+    * `axis`: at element t of the first axis of each example;
+    * `ring`: in the first or second half, turn after turn: `lead` 0 what the turn before has left,
+      1 what this one leaves.
+
+    `type` is what lies there at one step, `example` the elements from one example to the next.
+    """
+
+    slot: int
+    kind: str
+    type: Type
+    example: int
+    lead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence(Kernel):
+    """Kernels that run again for each step of `over`, in order or `reverse`.
+
+    Slots of the kernels inside are `spots`, which move from step to step. `before` runs once, as at
+    the first turn; `after` once, as at the turn that would come next. `waits`: barriers of each
+    list, as in a plan; another one stands between any two turns. `apart`: all work is per example,
+    so that examples may be taken in groups, each through all steps on its own.
+    """
+
+    over: Frame
+    reverse: bool
+    spots: tuple[Spot, ...]
+    before: tuple[AnyKernel, ...]
+    turns: tuple[AnyKernel, ...]
+    after: tuple[AnyKernel, ...]
+    waits: tuple[tuple[bool, ...], ...]
+    apart: bool
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return ("recurrence", self.over, self.reverse, self.spots, self.apart, self.waits,
+                *((*(k.key for k in part),) for part in self.parts))  # fmt: skip
+
+    @property
+    def parts(self) -> tuple[tuple[AnyKernel, ...], ...]:
+        return self.before, self.turns, self.after
+
+    @property
+    def inside(self) -> tuple[AnyKernel, ...]:
+        return (*self.before, *self.turns, *self.after)
+
+
+AnyKernel = Loops | Product | Lookup | Scatter | Along | Recurrence
+
+GROUP = 16  # examples that a recurrence takes through its steps at a time
+
+
+def group_of(capacity: int) -> int:
+    """How many examples a recurrence that works on each apart takes at a time: a matter of the plan
+    alone, so that results do not depend on threads."""
+    if capacity >= 2 * GROUP:
+        return GROUP
+    return max(4, -(-capacity // 8) * 4) if capacity > 8 else capacity
+
+
+def written_out(kernels: Iterable[AnyKernel]) -> Iterator[AnyKernel]:
+    """Kernels and those inside them, where they are made of others."""
+    for k in kernels:
+        if isinstance(k, Recurrence):
+            yield from written_out(k.inside)
+        elif not isinstance(k, Along):
+            yield k
 
 
 @dataclass(frozen=True)
@@ -340,4 +436,4 @@ class Plan:
     @property
     def distinct(self) -> dict[tuple[object, ...], AnyKernel]:
         """One kernel of each key: what has to be compiled."""
-        return {k.key: k for k in reversed(self.kernels)}
+        return {k.key: k for k in reversed([*written_out(self.kernels)])}

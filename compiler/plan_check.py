@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from .plan import (
     ALIGN,
     HEADER,
     Access,
+    Along,
     AnyKernel,
     Buffer,
     Lookup,
     Loops,
     Plan,
     Product,
+    Recurrence,
     Scatter,
     Stage,
 )
+from .plan_check_inside import inner_plan
 
 _PERSISTENT = ("input", "param", "state", "scalar", "output")
 
@@ -45,9 +48,16 @@ class Use:
 def check_plan(plan: Plan) -> None:
     """Raise PlanError if a promise of `plan.py` is broken."""
     _check_buffers(plan)
+    _check_kernels(plan)
+
+
+def _check_kernels(plan: Plan) -> None:
     epochs = epochs_of(plan)
     for kernel in plan.kernels:
-        _check_kernel(plan, kernel)
+        if isinstance(kernel, Recurrence):
+            _check_kernels(inner_plan(plan, kernel, PlanError))
+        else:
+            _check_kernel(plan, kernel)
     _check_epochs(plan, epochs)
     _check_lives(plan, epochs)
 
@@ -123,12 +133,15 @@ def _same_element(u: Use, w: Use) -> bool:
 
 def _uses(plan: Plan, kernel: AnyKernel) -> Iterator[Use]:
     """Every access, with the extent of each index at the plan's capacity."""
-    batch = plan.capacity
+    batch = plan.capacity * (kernel.frame.steps if kernel.frame is not None else 1)
     if isinstance(kernel, Product):
         yield from _product_uses(kernel, batch)
         return
     if isinstance(kernel, Lookup | Scatter):
         yield from _lookup_uses(kernel, batch)
+        return
+    if isinstance(kernel, Along):
+        yield from _along_uses(kernel, batch if kernel.type.batched else 1)
         return
     assert isinstance(kernel, Loops)
     for k, stage in enumerate(kernel.stages):
@@ -158,6 +171,13 @@ def _lookup_uses(k: Lookup | Scatter, batch: int) -> Iterator[Use]:
     for use in _stage_uses(k.epilogue, (1, k.rows.at(batch), k.columns), 0):
         if use.access.slot >= 0:
             yield use
+
+
+def _along_uses(k: Along, examples: int) -> Iterator[Use]:
+    steps, size = k.over.steps, k.type.size
+    rows, axis = (Access(s, k.type.dtype, (size, 1)) for s in (0, 1))
+    yield Use(replace(rows, example=steps * size), (examples, steps, size), False, -1)
+    yield Use(replace(axis, example=steps * size), (examples, steps, size), True, 0)
 
 
 def _stage_uses(stage: Stage, sizes: tuple[int, ...], k: int) -> Iterator[Use]:

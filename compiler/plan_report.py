@@ -10,7 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from math import prod
 
-from .plan import AnyKernel, Lookup, Loops, Plan, Product, Scatter
+from .plan import AnyKernel, Lookup, Loops, Plan, Product, Recurrence, Scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ def plan_cost(plan: Plan, batch: int) -> Cost:
 
 
 def _flops(kernel: AnyKernel, batch: int) -> int:
+    if kernel.frame is not None:
+        batch *= kernel.frame.steps
+    if isinstance(kernel, Recurrence):
+        return kernel.over.steps * sum(_flops(k, batch) for k in kernel.turns)
     if isinstance(kernel, Product):
         elements = kernel.row_count(batch) * kernel.columns.at(batch) * kernel.loop.at(batch)
         return elements * (2 * kernel.depth_count(batch) + len(kernel.epilogue.lets))
@@ -93,7 +97,8 @@ def _flops(kernel: AnyKernel, batch: int) -> int:
         return kernel.rows.at(batch) * kernel.columns * len(kernel.epilogue.lets)
     if isinstance(kernel, Scatter):
         return kernel.rows.at(batch) * kernel.columns
-    assert isinstance(kernel, Loops)
+    if not isinstance(kernel, Loops):
+        return 0  # moves numbers
     total = 0
     for k, stage in enumerate(kernel.stages):
         examples = batch if kernel.batched or (kernel.over_batch and k == 0) else 1

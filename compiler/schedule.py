@@ -17,10 +17,20 @@ from dataclasses import dataclass, field, replace
 from ..dsl.collector import without_collector
 from .fuse import make_kernels
 from .graph import Graph
-from .kernels.drafts import Draft, Fused, Home
+from .kernels.drafts import Draft, Fused, Home, copying
 from .memory import Life, aligned, place
-from .plan import HEADER, Access, Buffer, Lookup, Loops, Plan, Product, Scatter, Stage, Write
-from .scalar import Element
+from .plan import (
+    HEADER,
+    Access,
+    Along,
+    Buffer,
+    Lookup,
+    Plan,
+    Product,
+    Recurrence,
+    Scatter,
+    Stage,
+)
 from .types import Type
 from .value import Value
 
@@ -131,11 +141,7 @@ class _Order:
         """The new value, from its temporary to where it belongs, once the old one is not needed."""
         home, writer = self.updates[name]
         v = home.value
-        axes = (v.type.size,) if v.type.size > 1 else ()
-        strides = (1,) * len(axes)
-        read, write = (Access(k, v.type.dtype, strides) for k in (0, 1))
-        stage = Stage(axes, (read,), (), (Write(write, Element(0)),))
-        kernel = Loops(f"new {name}", (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), False)
+        kernel = copying(f"new {name}", v, v.type.size if v.type.batched else 0)
         i = len(self.drafts)
         self.drafts.append(Draft(kernel, (home, Home("back", name, v))))
         before = {writer, *self.readers[name]}
@@ -173,6 +179,8 @@ def _read_where(draft: Draft) -> tuple[set[int], tuple[Stage, ...]]:
         return {kernel.table.slot, kernel.ids.slot}, (kernel.epilogue,)
     if isinstance(kernel, Scatter):
         return {kernel.ids.slot, kernel.source.slot}, ()
+    if isinstance(kernel, Along | Recurrence):
+        return set(kernel.reads), ()
     return set(), kernel.stages
 
 
@@ -194,7 +202,7 @@ def overwrites(draft: Draft, old: Home, new: Home) -> bool:
 
 def _bytes(home: Home) -> tuple[object, ...]:
     t = home.value.type
-    return t.size, t.dtype, t.batched
+    return t.size, t.dtype, t.batched, t.frame
 
 
 def _element(a: Access) -> tuple[object, ...]:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.emit.cpu import Program, Target, aligned, emit, plain_words
-from ..compiler.plan import ALIGN, Buffer, Plan
+from ..compiler.emit.cpu_launch import Launch, Loop
+from ..compiler.plan import ALIGN, HEADER, Buffer, Plan, written_out
 from ..dsl.diagnostics import fail
 from . import kernel_cache
 from .device import Array, Feed
+from .frames import Frames
 from .threads import Crew, processors
 
 SMALL = 2_500.0  # ns: a kernel that one thread does faster than two can meet
@@ -31,6 +33,7 @@ HUGE_PAGES = 1 << 22
 # The compiled `walk(job, thread)` of driver.py; ctypes lets other Python threads run meanwhile.
 _WALK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}  # as driver.CODES
+HEADER_COUNTER = 5  # as driver.HEADER_COUNTER
 
 
 class CpuDevice:
@@ -48,8 +51,9 @@ class CpuDevice:
         needed = program.memory(self.threads)
         check_memory(needed)
         notes = _comments(plan, program)
+        walkers = [kernel_cache.DRIVER, kernel_cache.RECURRENCE][: 1 + program.recurs]
         addresses = kernel_cache.compile_all(
-            [*(s.text for s in program.sources), kernel_cache.DRIVER], [*notes, ""],
+            [*(s.text for s in program.sources), *walkers], [*notes, *("" for _ in walkers)],
             helpers=min(self.threads - 1, 7),
         )  # fmt: skip
         return CpuLoaded(plan, program, addresses, needed, self.threads, self._crew)
@@ -101,7 +105,8 @@ def _size(count: int) -> str:
 def _comments(plan: Plan, program: Program) -> list[str]:
     """For each source, the first kernel that uses it and its line: for whoever reads the text."""
     notes = [""] * len(program.sources)
-    for kernel, launch in zip(plan.kernels, program.launches, strict=True):
+    kernels = written_out(plan.kernels)
+    for kernel, launch in zip(kernels, program.written_out, strict=True):
         if not notes[launch.source]:
             where = f" ({kernel.span})" if kernel.span is not None else ""
             notes[launch.source] = plain_words(f"first made for {kernel.label}{where}")
@@ -132,11 +137,17 @@ class CpuLoaded:
         self._base = self._arena.ctypes.data
         self._launches = program.launches
         self._addresses = [addresses[launch.source] for launch in program.launches]
-        self._shared = [program.sources[launch.source].shared for launch in program.launches]
-        self._starts = program.rows()[1]
-        self._rows = np.array([program.rows(t)[0] or [0] for t in range(threads)], np.int64)
-        # The barrier's counter in a cache line of its own, then one counter for each launch.
-        self._sync = np.zeros(2 * ALIGN // 8 + len(program.launches), np.int64)
+        tables = [program.tables(t) for t in range(threads)]
+        self._starts = tables[0].starts
+        self._code = np.array(tables[0].code or [0], np.int64)
+        for place, source in tables[0].sources:
+            self._code[place] = addresses[source]
+        for table in tables:
+            for row, place in table.coded:
+                table.rows[row] = self._code.ctypes.data + 8 * place
+        self._rows = np.array([table.rows for table in tables], np.int64)
+        # The barriers' counters in cache lines of their own, then one counter for each launch.
+        self._sync = np.zeros(3 * ALIGN // 8 + len(program.launches), np.int64)
         self._most, self._small = threads, SMALL
         self._tables: dict[int, NDArray[np.int64]] = {}
         work = sum(launch.work for launch in program.launches)
@@ -149,24 +160,40 @@ class CpuLoaded:
             np.int64,
         ).reshape(-1, 2)
         self._scalars = {b.name: b for b in plan.buffers if b.kind == "scalar"}
+        self._frames = Frames(program.frames)
 
     # ------------------------------------------------------------------------------------- tables
 
     def _table(self, threads: int) -> NDArray[np.int64]:
         """Barriers where the plan asks for one and more than one thread is concerned."""
-        program = np.zeros((len(self._launches), 4), np.int64)
+        program = np.zeros((len(self._launches), 5), np.int64)
         ran_alone = ran_shared = asked = False
         for k, launch in enumerate(self._launches):
-            alone = threads == 1 or not self._shared[k] or launch.work < self._small
-            most = MOST_PARTS if self.program.sources[launch.source].divisible else 1
-            parts = threads * min(max(1, int(launch.work / (threads * PART))), most)
+            alone = threads == 1 or not self._is_shared(launch) or launch.work < self._small
+            parts = self._parts(launch, threads)
             asked = asked or launch.barrier
             barrier = asked and (ran_shared or (ran_alone and not alone))
             if barrier:
                 ran_alone = ran_shared = asked = False
             ran_alone, ran_shared = ran_alone or alone, ran_shared or not alone
-            program[k] = (self._addresses[k], self._starts[k], barrier, 0 if alone else parts)
+            row, parts = self._starts[k], 0 if alone else parts
+            program[k] = self._addresses[k], row, barrier, parts, launch.frame
         return program
+
+    def _is_shared(self, launch: Launch) -> bool:
+        """Whether threads can share a launch, all of it or group by group."""
+        if launch.code is not None:
+            return launch.groups != 1
+        return self.program.sources[launch.source].shared
+
+    def _parts(self, launch: Launch, threads: int) -> int:
+        """In how many parts a launch is done by so many threads."""
+        if isinstance(launch.code, Loop):
+            return max(launch.groups, threads)
+        if launch.code is not None:
+            return threads
+        most = MOST_PARTS if self.program.sources[launch.source].divisible else 1
+        return threads * min(max(1, int(launch.work / (threads * PART))), most)
 
     def share_everything(self) -> None:
         """Let all threads take part in every kernel, however small: for tests and measurements."""
@@ -180,9 +207,11 @@ class CpuLoaded:
         type = buffer.type
         count = self.plan.capacity if rows is None else rows
         shape = type.shape
-        size = type.size * type.numpy.itemsize * (count if type.batched else 1)
-        part = self._arena[buffer.offset : buffer.offset + size].view(type.numpy)
-        return part.reshape((count, *shape) if type.batched else shape)
+        lead = (count,) if type.batched else ()
+        if type.frame is not None:
+            lead = (type.frame.steps, *lead)
+        part = self._arena[buffer.offset : buffer.offset + buffer.nbytes(count)].view(type.numpy)
+        return part.reshape((*lead, *shape))
 
     def write(self, name: str, array: Array) -> None:
         """Set an input, param, state or scalar. Raises ValueError on another shape."""
@@ -190,10 +219,12 @@ class CpuLoaded:
         type = buffer.type
         values = np.asarray(array)
         if type.batched:
-            fits = values.shape[1:] == type.shape and values.ndim == len(type.shape) + 1
+            shape = buffer.user_shape
+            fits = values.shape[1:] == shape and values.ndim == len(shape) + 1
             if not fits or len(values) > self.plan.capacity:
-                raise ValueError(_wrong(name, type.shape, values.shape, self.plan.capacity))
-            self._view(buffer, len(values))[...] = values
+                raise ValueError(_wrong(name, shape, values.shape, self.plan.capacity))
+            self._view(buffer, len(values))[...] = values if type.frame is None else (
+                np.moveaxis(values, 1, 0))  # fmt: skip
             return
         wanted = buffer.user_shape
         if values.shape != wanted:
@@ -201,8 +232,14 @@ class CpuLoaded:
         self._view(buffer)[...] = buffer.stored(values)
 
     def read(self, name: str, batch: int | None = None) -> Array:
-        """A copy in the user's orientation."""
+        """A copy in the user's orientation; what lies in a frame has zeros behind the last step
+        that the last run had."""
         buffer = self.plan.buffer(name)
+        if buffer.type.frame is not None:
+            steps = self._frames.last(buffer.type.frame)
+            found = np.array(np.moveaxis(self._view(buffer, batch), 0, 1), order="C")
+            found[:, steps:] = 0
+            return found
         view = self._view(buffer, batch if buffer.type.batched else None)
         return np.array(buffer.seen(view), order="C")
 
@@ -232,13 +269,16 @@ class CpuLoaded:
 
     # ------------------------------------------------------------------------------------ running
 
-    def run(self, batch: int, *, seed: int = 0, step: int = 1) -> dict[str, float]:
+    def run(
+        self, batch: int, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
         """One run on what was written."""
         if not 0 < batch <= self.plan.capacity:
             raise ValueError(f"a batch of {batch} does not fit a capacity of {self.plan.capacity}")
-        fields = np.zeros((0, 3), np.int64)
+        fields = np.zeros((0, 5), np.int64)
         scalars, numbers = self._step_scalars(1, step, {})
-        records = self._go(fields, 0, batch, batch, seed, step, scalars, numbers, 1)
+        steps = self._frames.steps(1, {name: np.array([n]) for name, n in (lengths or {}).items()})
+        records = self._go(fields, 0, batch, batch, seed, step, scalars, numbers, 1, steps)
         return dict(zip(self.plan.recorded, records[0].tolist(), strict=True))
 
     def run_steps(self, feed: Feed, *, seed: int, step: int) -> NDArray[np.float64]:
@@ -251,18 +291,20 @@ class CpuLoaded:
         for name, array in feed.fields.items():
             buffer = self.plan.buffer(name)
             values = np.ascontiguousarray(array, buffer.type.numpy)
-            if values.shape[1:] != buffer.type.shape:
-                raise ValueError(_wrong(name, buffer.type.shape, values.shape, None))
+            if values.shape[1:] != buffer.user_shape:
+                raise ValueError(_wrong(name, buffer.user_shape, values.shape, None))
             if len(rows) and not (rows.min() >= 0 and rows.max() < len(values)):
                 raise ValueError(f"`{name}` has {len(values)} examples, and others are asked for")
             arrays.append(values)
             size = buffer.type.size * buffer.type.numpy.itemsize
-            fields.append([values.ctypes.data, buffer.offset, size])
+            frame, most = self._frames.of(buffer)
+            fields.append([values.ctypes.data, buffer.offset, size, frame, most])
         scalars, numbers = self._step_scalars(feed.steps, step, feed.scalars)
-        table = np.array(fields, np.int64).reshape(-1, 3)
+        table = np.array(fields, np.int64).reshape(-1, 5)
         return self._go(
-            table, rows.ctypes.data, len(rows), feed.batch, seed, step, scalars, numbers, feed.steps
-        )
+            table, rows.ctypes.data, len(rows), feed.batch, seed, step, scalars, numbers,
+            feed.steps, self._frames.steps(feed.steps, feed.lengths),
+        )  # fmt: skip
 
     def _step_scalars(self, steps: int, step: int, given: Any) -> tuple[Array, Array]:
         """Offsets and types of the scalars set at each step, and their numbers."""
@@ -275,14 +317,15 @@ class CpuLoaded:
 
     def _go(
         self, fields: Array, picked: int, total: int, batch: int, seed: int, step: int,
-        scalars: Array, numbers: Array, steps: int,
+        scalars: Array, numbers: Array, steps: int, lengths: NDArray[np.int64],
     ) -> NDArray[np.float64]:  # fmt: skip
         """Run on as many threads as pay."""
         threads = self._threads
         if threads not in self._tables:
             self._tables[threads] = self._table(threads)
         program = self._tables[threads]
-        self._arena[:8].view(np.int64)[0] = np.uint64(seed & (2**64 - 1)).astype(np.int64)
+        head = self._arena[:HEADER].view(np.int64)
+        head[0] = np.uint64(seed & (2**64 - 1)).astype(np.int64)
         records = np.empty((steps, len(self.plan.recorded)))
         counter = aligned(self._sync.ctypes.data)
         barrier = (counter - self._sync.ctypes.data) // 8
@@ -290,14 +333,15 @@ class CpuLoaded:
         # Claims start anew: all of them were made before the last barrier.
         goal = int(self._sync[barrier])
         self._sync[barrier + ALIGN // 8 :] = 0
-
+        self._rows[:, 0] = 0
+        head[HEADER_COUNTER] = counter + ALIGN
         job = np.array(
             [
                 self._base, program.ctypes.data, len(program), self._rows.ctypes.data,
                 fields.ctypes.data, len(fields), picked, total, batch, step, scalars.ctypes.data,
                 len(scalars), numbers.ctypes.data, self._recorded.ctypes.data,
                 len(self._recorded), records.ctypes.data, counter, goal, threads,
-                self._rows.strides[0],
+                self._rows.strides[0], lengths.ctypes.data, lengths.shape[1],
             ],
             np.int64,
         )  # fmt: skip
@@ -306,6 +350,7 @@ class CpuLoaded:
         def task(thread: int) -> int:
             # Everything the job names stays alive with this closure, also in a slow helper.
             assert job is not None and numbers is not None and records is not None
+            assert lengths is not None
             return int(self._walk(address, thread))
 
         done = task(0) if threads == 1 else self._crew.run(task, threads)

@@ -22,13 +22,18 @@ from .simd.barrier import claim, meet
 from .simd.blocks import least, share
 from .simd.lanes import F32, F64, I8, I32, I64
 
-# program: address of the kernel, index of its row, wait before it, and in how many parts it is done
-# (0: whole, by thread 0). More parts than threads are taken by whoever is free: a thread that
-# the system has stopped for a while holds up the others by one part, not by its share.
-# fields: address of the examples, where the input lies, bytes of one example.
+# program: address of the kernel, index of its row, wait before it, in how many parts it is done
+# (0: whole, by thread 0), and the frame that its examples are counted in. More parts than threads
+# are taken by whoever is free: a thread that the system has stopped for a while holds up the
+# others by one part, not by its share.
+# fields: address of the examples, where the input lies, bytes of one example, or, where the frame
+# that comes next is not 0, of one step; and the steps that an example has there.
+PROGRAM, FIELD = 5, 5
 # Element types of scalars, in the arena and in the tables.
 CODES = {"f32": 0, "f64": 1, "i32": 2, "bool": 3}
-HEADER_STEP = 8
+HEADER_STEP, HEADER_BATCH = 8, 24  # bytes
+HEADER_FRAMES, HEADER_COUNTER = 4, 5  # words: addresses of the steps of frames, of a barrier
+CLAIMS = 128  # bytes from the barrier's counter: behind that of the barrier inside recurrences
 
 
 @intrinsic
@@ -147,20 +152,20 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
 JOB = (
     "arena", "program", "kernels", "rows", "fields", "inputs", "picked", "total", "batch", "step",
     "scalars", "given", "numbers", "recorded", "results", "records", "counter", "goal", "threads",
-    "row_bytes",
+    "row_bytes", "lengths", "frames",
 )  # fmt: skip
 
 
 def walk(job: int, thread: int) -> int:
     """Run steps of `batch` examples out of `total`; gives the number of steps done.
 
-    `job` is the address of the numbers named in `JOB`. program [kernels, 4], fields [inputs,
-    3], scalars [given, 2] (offset, type) with numbers [step, given], recorded [results, 2]
+    `job` is the address of the numbers named in `JOB`. program [kernels, 5], fields [inputs,
+    5], lengths [step, frames] (1 for frame 0, which is none), scalars [given, 2] (offset, type) with numbers [step, given], recorded [results, 2]
     alike, with records [step, results]: addresses of tables. `rows`: address of the table of
     offsets, `row_bytes` for each thread. `picked`: address of the positions of the examples in
     the fields. A step that records something not finite is the last. `counter`: address of the
-    barrier, which stands at `goal` when all threads begin; 64 bytes on, one counter for each
-    kernel, at zero.
+    barrier, which stands at `goal` when all threads begin; 64 bytes on, that of the barrier
+    inside recurrences, and then one counter for each kernel, at zero.
     """
     arena, program, kernels = at(job, 0), at(job, 1), at(job, 2)
     rows = at(job, 3) + thread * at(job, 19)
@@ -168,42 +173,50 @@ def walk(job: int, thread: int) -> int:
     batch, first_step, scalars, given = at(job, 8), at(job, 9), at(job, 10), at(job, 11)
     numbers, recorded, results, records = at(job, 12), at(job, 13), at(job, 14), at(job, 15)
     counter, goal, threads = at(job, 16), at(job, 17), at(job, 18)
+    lengths, frames = at(job, 20), at(job, 21)
     steps = (total + batch - 1) // batch
     for s in range(steps):
         start = s * batch
+        steps_of = lengths + 8 * frames * s
         count = least(batch, total - start)
         first, last = share(count, thread, threads, 1), share(count, thread + 1, threads, 1)
         for f in range(inputs):
-            source, base, size = (
-                at(fields, 3 * f),
-                arena + at(fields, 3 * f + 1),
-                at(fields, 3 * f + 2),
-            )
-            for e in range(first, last):
-                copy(base + e * size, source + at(picked, start + e) * size, size)
+            field = fields + 8 * FIELD * f
+            source, base, size = at(field, 0), arena + at(field, 1), at(field, 2)
+            if at(field, 3) == 0:
+                for e in range(first, last):
+                    copy(base + e * size, source + at(picked, start + e) * size, size)
+            else:
+                for e in range(first, last):
+                    begin = source + at(picked, start + e) * at(field, 4) * size
+                    for t in range(at(steps_of, at(field, 3))):
+                        copy(base + (t * count + e) * size, begin + t * size, size)
         if thread == 0:
             write_i64(arena + HEADER_STEP, first_step + s)
+            write_i64(arena + HEADER_BATCH, count)
+            write_i64(arena + 8 * HEADER_FRAMES, steps_of)
             for q in range(given):
                 value = read_f64(numbers + 8 * (s * given + q))
                 put_number(arena + at(scalars, 2 * q), at(scalars, 2 * q + 1), value)
         if threads > 1:
             goal = meet(counter, goal, threads)
         for k in range(kernels):
-            if threads > 1 and at(program, 4 * k + 2):
+            kernel = program + 8 * PROGRAM * k
+            if threads > 1 and at(kernel, 2):
                 goal = meet(counter, goal, threads)
-            address, row = at(program, 4 * k), rows + 8 * at(program, 4 * k + 1)
-            parts = at(program, 4 * k + 3)
+            address, row, parts = at(kernel, 0), rows + 8 * at(kernel, 1), at(kernel, 3)
+            examples = count * at(steps_of, at(kernel, 4))
             if parts == 0:
                 if thread == 0:
-                    call(address, arena, row, count, 0, 1)
+                    call(address, arena, row, examples, 0, 1)
             elif parts <= threads:
-                call(address, arena, row, count, thread, threads)
+                call(address, arena, row, examples, thread, threads)
             else:
-                claims = counter + 64 + 8 * k
+                claims = counter + CLAIMS + 8 * k
                 before = s * (parts + threads)  # in every step each thread claims once too often
                 part = claim(claims) - before
                 while part < parts:
-                    call(address, arena, row, count, part, parts)
+                    call(address, arena, row, examples, part, parts)
                     part = claim(claims) - before
         if threads > 1:
             goal = meet(counter, goal, threads)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.emit.cpu import Program, emit, plain_words
-from ..compiler.plan import Buffer, Plan
+from ..compiler.plan import Buffer, Plan, written_out
 from .cpu import host
 from .device import Array
 from .files import write_atomically, write_text
@@ -68,7 +68,8 @@ def export(plan: Plan, weights: Mapping[str, Array], out: Path) -> list[Path]:
     for n, source in enumerate(program.sources):
         texts[f"kernels/k_{n}.py"] = source.text
     here = Path(__file__).parent
-    for path in (here / "driver.py", here / "standalone.py", *sorted((here / "simd").glob("*.py"))):
+    own = [here / f"{name}.py" for name in ("driver", "recurrence", "standalone")]
+    for path in (*own, *sorted((here / "simd").glob("*.py"))):
         texts[str(path.relative_to(here))] = path.read_text(encoding="utf-8")
     written = []
     for name, text in texts.items():
@@ -111,9 +112,10 @@ def _init(plan: Plan, updates: bool) -> str:
 
 def _facts(plan: Plan, program: Program) -> dict[str, Any]:
     """What `standalone.Program` reads."""
-    rows, starts = program.rows()
+    tables = program.tables()
     launches = [
-        [launch.source, start] for launch, start in zip(program.launches, starts, strict=True)
+        [launch.source, start, launch.frame]
+        for launch, start in zip(program.launches, tables.starts, strict=True)
     ]
     named = {name: plan.buffers[i] for name, i in plan.index_of.items()}
     unused = {b.name for b in plan.buffers if b.kind == "input"} - {b.name for b in _inputs(plan)}
@@ -126,7 +128,11 @@ def _facts(plan: Plan, program: Program) -> dict[str, Any]:
         "bytes": program.memory(1),
         "kernels": len(program.sources),
         "launches": launches,
-        "rows": rows,
+        "rows": tables.rows,
+        "code": tables.code,
+        "coded": tables.coded,
+        "sources": tables.sources,
+        "steps": [frame.steps for frame in program.frames],
         "buffers": {name: _buffer(b) for name, b in named.items()},
         "outputs": {name: names[i] for name, i in plan.outputs.items()},
         "recorded": {name: names[i] for name, i in plan.recorded.items()},
@@ -165,6 +171,6 @@ def _readme(plan: Plan, program: Program, updates: bool) -> str:
         for kind, n, b in rows
     ]
     lines += ["", "## Kernels, in the order they run", ""]
-    for kernel, launch in zip(plan.kernels, program.launches, strict=True):
+    for kernel, launch in zip(written_out(plan.kernels), program.written_out, strict=True):
         lines.append(f"* `kernels/k_{launch.source}.py`: `{plain_words(kernel.label)}`")
     return "\n".join(lines) + "\n"

@@ -21,6 +21,7 @@ from .machine_code import Code, link, link_code, write_code, write_whole
 
 SIMD = "chainrule.runtime.simd"
 DRIVER = "driver"  # stands for the text of `driver.walk`
+RECURRENCE = "recurrence"  # and of `recurrence.run`
 _addresses: dict[Path, int] = {}
 
 
@@ -108,15 +109,16 @@ def _refuse_foreign(path: Path) -> None:
 def _place(where: Path, text: str) -> Path:
     """The file of a kernel, or of the driver."""
     content = text.encode()
-    if text == DRIVER:
-        content = Path(__file__).with_name("driver.py").read_bytes()
-    kind = "driver" if text == DRIVER else "k"
+    if text in (DRIVER, RECURRENCE):
+        files = {f"{DRIVER}.py", f"{text}.py"}
+        content = b"".join(Path(__file__).with_name(f).read_bytes() for f in sorted(files))
+    kind = text if text in (DRIVER, RECURRENCE) else "k"
     return where / f"{kind}_{hashlib.sha256(content).hexdigest()[:24]}.py"
 
 
 def _write_source(path: Path, text: str, comment: str) -> None:
     """For whoever reads it; compiling does not need the file."""
-    if text == DRIVER or path.exists():
+    if text in (DRIVER, RECURRENCE) or path.exists():
         return
     try:
         write_whole(path, (f"# {comment}\n{text}" if comment else text).encode())

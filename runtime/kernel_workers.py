@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .kernel_cache import DRIVER
+from .kernel_cache import DRIVER, RECURRENCE
 from .machine_code import Code
 
 COPY_FROM, START_FROM = 2, 6  # so many texts are worth a copy of this process, or a new one
@@ -77,13 +77,17 @@ def compile_texts(texts: Sequence[str], paths: Sequence[Path], helpers: int, don
 
 
 def compile_text(text: str, path: Path) -> Code:
-    """The code of one kernel, or of the driver."""
+    """The code of one kernel, or of what walks them."""
     from .kernel_compiler import compile_c
 
     if text == DRIVER:
         from .driver import SIGNATURE, walk
 
         return compile_c(walk, SIGNATURE)
+    if text == RECURRENCE:
+        from . import recurrence
+
+        return compile_c(recurrence.run, recurrence.SIGNATURE)
     from .simd import SIGNATURE as KERNEL
 
     module = types.ModuleType(f"chainrule_kernel_{path.stem}")

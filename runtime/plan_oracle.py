@@ -17,18 +17,21 @@ from numpy.typing import NDArray
 from ..compiler import random
 from ..compiler.plan import (
     Access,
+    Along,
     AnyKernel,
     Fold,
     Lookup,
     Matrix,
     Plan,
     Product,
+    Recurrence,
     Scatter,
     Stage,
     Temp,
 )
 from ..compiler.scalar import Call, Element, Literal, Position, Scalar
-from ..compiler.types import DTYPES
+from ..compiler.types import DTYPES, Frame
+from .plan_oracle_scan import copy_along, turns_of
 
 Array = NDArray[Any]
 _FOLDS: dict[str, Any] = {"sum": np.sum, "max": np.max, "min": np.min}
@@ -53,34 +56,56 @@ class PlanOracle:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.bytes = np.full(plan.arena, 0xFF, np.uint8)
-        self.batch, self.seed, self.step = 1, 0, 1
-        self._slots: tuple[int, ...] = ()
+        self.batch, self.seed, self.step = 1, 0, 1  # batch: that of the kernel at hand
+        self.examples = 1
+        self.lengths: Mapping[str, int] = {}
+        self._slots: list[Array] = []
 
     def write(self, name: str, array: Array | float) -> None:
         """Set an input, param, state or scalar, as the graph sees it."""
         index = self.plan.index_of[name]
-        flat = np.ascontiguousarray(array, self.plan.buffers[index].type.numpy).reshape(-1)
+        type = self.plan.buffers[index].type
+        values = np.asarray(array, type.numpy)
+        flat = (values if type.frame is None else values.swapaxes(0, 1)).reshape(-1)
         self._memory(index)[: flat.size] = flat
 
     def read(self, name: str, batch: int = 1) -> Array:
         """An array by name, as the graph sees it."""
         index = self.plan.index_of[name]
         type = self.plan.buffers[index].type
+        if type.frame is not None:
+            steps = self._steps(type.frame)
+            rows = self._memory(index)[: steps * batch * type.size]
+            found = np.zeros((batch, type.frame.steps, *type.shape), type.numpy)
+            found[:, :steps] = rows.reshape(steps, batch, *type.shape).swapaxes(0, 1)
+            return found
         shape = (batch, *type.shape) if type.batched else type.shape
         return self._memory(index)[: prod(shape)].reshape(shape).copy()
 
-    def run(self, batch: int = 1, *, seed: int = 0, step: int = 1) -> dict[str, float]:
+    def run(
+        self, batch: int = 1, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
         """One step on what was written."""
-        self.batch, self.seed, self.step = batch, seed, step
+        self.examples, self.seed, self.step = batch, seed, step
+        self.lengths = lengths or {}
         if "step" in self.plan.index_of:
             self.write("step", step)
         with np.errstate(all="ignore"):
             for kernel in self.plan.kernels:
-                self.kernel(kernel)
+                self.kernel(kernel, [self._memory(i) for i in kernel.slots], batch)
         return {n: float(self._memory(i)[0]) for n, i in self.plan.recorded.items()}
 
-    def kernel(self, kernel: AnyKernel) -> None:
-        self._slots = kernel.slots
+    def kernel(self, kernel: AnyKernel, slots: list[Array], batch: int) -> None:
+        """One kernel on the memory of its slots."""
+        if isinstance(kernel, Recurrence):
+            for inner, places in turns_of(kernel, slots, batch, self._steps(kernel.over)):
+                self.kernel(inner, places, batch)
+            return
+        if isinstance(kernel, Along):
+            copy_along(kernel, slots[0], slots[1], batch, self._steps(kernel.over))
+            return
+        self._slots = slots
+        self.batch = batch * (1 if kernel.frame is None else self._steps(kernel.frame))
         if isinstance(kernel, Product):
             self._product(kernel)
             return
@@ -94,6 +119,9 @@ class PlanOracle:
             over = kernel.over_batch and k == 0
             space = (self.batch if kernel.batched or over else 1, *stage.axes)
             self._stage(stage, space, {})
+
+    def _steps(self, frame: Frame) -> int:
+        return self.lengths.get(frame.clock, frame.steps)
 
     def _memory(self, index: int) -> Array:
         b = self.plan.buffers[index]
@@ -124,7 +152,7 @@ class PlanOracle:
         return result[None] if f.batch else result
 
     def _slot(self, access: Access) -> Array:
-        return self._memory(self._slots[access.slot])
+        return self._slots[access.slot]
 
     # ------------------------------------------------------------ products
 
@@ -214,7 +242,7 @@ class _Program:
             draw = random.uniform if e.function == "uniform" else random.normal
             return draw(self.space, int(stream.value), dtype, o.seed, o.step)
         if e.function == "batch":
-            return np.asarray(o.batch)
+            return np.asarray(o.examples)
         args = [self._argument(a, e, dtype) for a in e.arguments]
         if e.function == "select":
             return np.where(args[0], args[1], args[2])

@@ -42,10 +42,20 @@ class Program:
         self._walker = importlib.import_module(f"{package}.driver").compiled()
         self._walk = _WALK(self._walker.address)
         self._kernels = kernels  # keeps their machine code alive
-        self._rows = np.array(facts["rows"] or [0], np.int64)
+        addresses = [*(k.address for k in kernels)]
+        if facts["code"]:
+            self._recurrence = importlib.import_module(f"{package}.recurrence").compiled()
+            addresses.append(self._recurrence.address)  # number −1
+        self._code = np.array(facts["code"] or [0], np.int64)
+        for place, source in facts["sources"]:
+            self._code[place] = addresses[source]
+        self._rows = np.array(facts["rows"], np.int64)
+        for row, place in facts["coded"]:
+            self._rows[row] = self._code.ctypes.data + 8 * place
         self._table = np.array(
-            [[kernels[k].address, row, 0, 0] for k, row in facts["launches"]], np.int64
-        ).reshape(-1, 4)
+            [[addresses[k], row, 0, 0, frame] for k, row, frame in facts["launches"]], np.int64
+        ).reshape(-1, 5)
+        self._steps = np.array([[1, *facts["steps"]]], np.int64)
         self._steps_done = 0
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
             for name in weights.files:
@@ -125,7 +135,8 @@ class Program:
                 self._arena.ctypes.data, self._table.ctypes.data, len(self._table),
                 self._rows.ctypes.data, 0, 0, 0, count, count, self._steps_done,
                 places.ctypes.data, len(places), numbers.ctypes.data, recorded.ctypes.data,
-                len(found), records.ctypes.data, 0, 0, 1, 0,
+                len(found), records.ctypes.data, 0, 0, 1, 0, self._steps.ctypes.data,
+                self._steps.shape[1],
             ],
             np.int64,
         )  # fmt: skip

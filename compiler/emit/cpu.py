@@ -8,10 +8,25 @@ stripped to plain characters. Compiling and running are left to `runtime/cpu.py`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..plan import ALIGN, AnyKernel, Extent, Lookup, Loops, Plan, Scatter
+from .. import plan as plan_kernels
+from ..plan import (
+    ALIGN,
+    AnyKernel,
+    Extent,
+    Lookup,
+    Loops,
+    Plan,
+    Product,
+    Recurrence,
+    Scatter,
+    group_of,
+)
+from ..types import Frame
 from .cpu_body import indent
+from .cpu_launch import Along, Launch, Loop, Tables, sources_of
 from .cpu_lookup import lookup_body, lookup_slots, lookup_title, lookup_work
 from .cpu_loops import loops_body
 from .cpu_nest import accesses, turns
@@ -50,16 +65,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Launch:
-    """Run source `source` on these slots. `work`: estimated nanoseconds on one thread."""
-
-    source: int
-    slots: tuple[int, ...]
-    barrier: bool
-    work: float
-
-
-@dataclass(frozen=True)
 class Program:
     """A plan's kernels. Behind the arena, each thread has scratch memory of its own: the plan's,
     then the kernels'. A thread finds the offsets of its slots in its own `rows`."""
@@ -67,6 +72,17 @@ class Program:
     plan: Plan
     sources: tuple[Source, ...]
     launches: tuple[Launch, ...]
+    frames: tuple[Frame, ...] = ()  # frame k of a launch is number k − 1 here
+
+    @property
+    def written_out(self) -> Iterator[Launch]:
+        """The launches of sources, those inside recurrences, too."""
+        return sources_of(self.launches)
+
+    @property
+    def recurs(self) -> bool:
+        """Whether the walker of recurrences is needed."""
+        return any(launch.code is not None for launch in self.launches)
 
     @property
     def planned(self) -> int:
@@ -83,18 +99,15 @@ class Program:
         """Bytes for the arena and the scratch of all threads."""
         return aligned(self.plan.arena) + threads * self.private + PAD
 
-    def rows(self, thread: int = 0) -> tuple[list[int], list[int]]:
-        """The byte offsets of every launch's slots and of kernel scratch; where each row starts."""
+    def tables(self, thread: int = 0) -> Tables:
+        """The byte offsets of every launch's slots and of kernel scratch, and the code of
+        recurrences."""
         behind = aligned(self.plan.arena) + thread * self.private
-        scratch = behind + self.planned
         buffers = self.plan.buffers
         places = [b.offset + (behind if b.kind == "scratch" else 0) for b in buffers]
-        rows: list[int] = []
-        starts = []
-        for launch in self.launches:
-            starts.append(len(rows))
-            rows += [*[places[i] for i in launch.slots], scratch]
-        return rows, starts
+        found = Tables()
+        found.add(self.launches, places, behind + self.planned)
+        return found
 
 
 def aligned(count: int) -> int:
@@ -103,20 +116,63 @@ def aligned(count: int) -> int:
 
 def emit(plan: Plan, target: Target, simd: str) -> Program:
     """`simd` is the name by which the kernels import the vector words."""
-    texts: dict[str, int] = {}
-    known: dict[tuple[object, ...], int] = {}
-    sources: list[Source] = []
-    launches = []
-    for kernel, barrier in zip(plan.kernels, plan.barriers, strict=True):
-        key = kernel.key
-        if key not in known:
-            source = write(kernel, plan.capacity, target, simd)
-            if source.text not in texts:
-                texts[source.text] = len(sources)
-                sources.append(source)
-            known[key] = texts[source.text]
-        launches.append(Launch(known[key], kernel.slots, barrier, work(kernel, plan.capacity)))
-    return Program(plan, tuple(sources), tuple(launches))
+    made = _Writer(target, simd)
+    both = zip(plan.kernels, plan.barriers, strict=True)
+    launches = tuple([made.launch(k, barrier, plan.capacity) for k, barrier in both])
+    return Program(plan, tuple(made.sources), launches, tuple(made.frames))
+
+
+class _Writer:
+    """Sources, each different one once, and the launches that run them."""
+
+    def __init__(self, target: Target, simd: str) -> None:
+        self.target, self.simd = target, simd
+        self.texts: dict[str, int] = {}
+        self.known: dict[tuple[object, ...], int] = {}
+        self.sources: list[Source] = []
+        self.frames: dict[Frame, int] = {}
+
+    def frame(self, frame: Frame | None) -> int:
+        return 0 if frame is None else self.frames.setdefault(frame, len(self.frames) + 1)
+
+    def launch(self, kernel: AnyKernel, barrier: bool, capacity: int) -> Launch:
+        """`capacity`: the most examples that it is run on at a time."""
+        if isinstance(kernel, Recurrence):
+            return self._recurrence(kernel, barrier, capacity)
+        if isinstance(kernel, plan_kernels.Along):
+            return self._along(kernel, barrier, capacity)
+        most = capacity * kernel.frame.steps if kernel.frame is not None else capacity
+        key = (most, *kernel.key)
+        if key not in self.known:
+            source = write(kernel, most, self.target, self.simd)
+            if source.text not in self.texts:
+                self.texts[source.text] = len(self.sources)
+                self.sources.append(source)
+            self.known[key] = self.texts[source.text]
+        number, frame = self.known[key], self.frame(kernel.frame)
+        shared = int(self.sources[number].shared)
+        cost = work(kernel, most)
+        return Launch(number, kernel.slots, barrier, cost, frame, None, shared)
+
+    def _along(self, kernel: plan_kernels.Along, barrier: bool, capacity: int) -> Launch:
+        steps, nbytes = kernel.over.steps, kernel.type.size * kernel.type.numpy.itemsize
+        code = Along(self.frame(kernel.over), nbytes, steps, kernel.type.batched)
+        examples = capacity if kernel.type.batched else 1
+        cost = 50 + examples * steps * (5 + nbytes / 20)
+        return Launch(-1, kernel.slots, barrier, cost, 0, code, examples)
+
+    def _recurrence(self, kernel: Recurrence, barrier: bool, capacity: int) -> Launch:
+        group = group_of(capacity) if kernel.apart else 0
+        most = group or capacity
+        both = zip(kernel.parts, kernel.waits, strict=True)
+        parts = tuple(
+            tuple([self.launch(k, wait, most) for k, wait in zip(kernels, waits, strict=True)])
+            for kernels, waits in both
+        )
+        code = Loop(self.frame(kernel.over), kernel.reverse, group, kernel.spots, parts)
+        groups = -(-capacity // most)
+        cost = 100 + groups * kernel.over.steps * sum(k.work for k in parts[1])
+        return Launch(-1, kernel.slots, barrier, cost, 0, code, groups if group else 0)
 
 
 def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source:
@@ -129,6 +185,7 @@ def write(kernel: AnyKernel, capacity: int, target: Target, simd: str) -> Source
         loops = loops_body(kernel)
         lines, scratch, shared, divisible = loops.lines, 0, loops.shared, True
     else:
+        assert isinstance(kernel, Product)
         product = product_body(kernel, capacity, target.registers)
         lines, scratch, shared, divisible = product.lines, product.scratch, True, product.divisible
         words = product.words
@@ -147,6 +204,7 @@ def slots(kernel: AnyKernel) -> dict[int, str]:
     elif isinstance(kernel, Loops):
         found = {a.slot: a.dtype for stage in kernel.stages for a in accesses(stage)}
     else:
+        assert isinstance(kernel, Product)
         found = {a.slot: a.dtype for a in accesses(kernel.epilogue) if a.slot >= 0}
         found |= {kernel.a.slot: kernel.dtype, kernel.b.slot: kernel.dtype}
     return dict(sorted(found.items()))
@@ -161,6 +219,7 @@ def title(kernel: AnyKernel) -> str:
         where = "summed over the batch" if kernel.over_batch else (
             "for each example" if kernel.batched else "once")  # fmt: skip
         return f"Loops over {stages}, {where}."
+    assert isinstance(kernel, Product)
 
     def size(*extents: Extent) -> str:
         return ".".join(
@@ -183,8 +242,9 @@ def work(kernel: AnyKernel, batch: int) -> float:
     """Nanoseconds on one thread, roughly: arithmetic at 100 GFLOP/s, memory at 20 GB/s."""
     if isinstance(kernel, Lookup | Scatter):
         return lookup_work(kernel, batch)
-    if not isinstance(kernel, Loops):
+    if isinstance(kernel, Product):
         return product_work(kernel, batch)
+    assert isinstance(kernel, Loops)
     total = 50.0
     for k, stage in enumerate(kernel.stages):
         over = kernel.over_batch and k == 0

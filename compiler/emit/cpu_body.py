@@ -207,7 +207,7 @@ class Body:
             return self.vector_of(item, dtype)
         name, args = item.function, item.arguments
         if name == "batch":
-            return f"{constructor(dtype)}({self.lanes}, batch)"
+            return f"{constructor(dtype)}({self.lanes}, header(arena, 3))"
         if name in ("uniform", "normal"):
             stream = args[0]
             assert isinstance(stream, Literal)

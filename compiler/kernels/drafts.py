@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ...dsl.source import Span
 from ..graph import Output
-from ..plan import AnyKernel, Stage
+from ..plan import Access, AnyKernel, Loops, Stage, Write
+from ..scalar import Element
 from ..value import Value
+from .affine import contiguous
 from .forms import Normal
 
 
@@ -60,6 +62,18 @@ class Slots:
     @property
     def homes(self) -> tuple[Home, ...]:
         return tuple(self.number)
+
+
+def copying(name: str, v: Value, example: int) -> Loops:
+    """Slot 0 into slot 1. `example`: from one example to the next where it is read."""
+    axes = (v.type.size,) if v.type.size > 1 else ()
+    read = Access(0, v.type.dtype, contiguous(axes), 0, example)
+    write = Access(1, v.type.dtype, contiguous(axes), 0, v.type.size if v.type.batched else 0)
+    stage = Stage(axes, (read,), (), (Write(write, Element(0)),))
+    return Loops(
+        name, (0, 1), (v,), v.origin.span, (0,), (1,), (stage,), v.type.batched,
+        frame=v.type.frame if v.type.batched else None,
+    )  # fmt: skip
 
 
 def used(stages: Sequence[Stage]) -> tuple[set[int], tuple[int, ...]]:

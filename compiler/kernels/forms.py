@@ -1,4 +1,4 @@
-"""Normal forms: the seven kinds of work that values are, whatever operation made them.
+"""Normal forms: the ten kinds of work that values are, whatever operation made them.
 
 * `Given`   a leaf in memory: input, param, state, scalar
 * `Point`   each element from one element of each operand (elementwise, views, draws, constants)
@@ -7,15 +7,19 @@
 * `Matmul`  a matrix product (`products.Layout`)
 * `Gathered`   rows of a table by whole numbers
 * `Scattered`  sums of rows by whole numbers
+* `Scanned`  a scan, which computes its `Result`s
+* `Stepped`  rows of a frame as an axis of each example
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..graph import Graph, Output
 from ..op import Box
 from ..scalar import Element, Scalar
+from ..types import Frame
 from ..value import Value
 from .products import Layout
 
@@ -44,6 +48,7 @@ class Operand:
 class Given:
     value: Value
     name: str
+    example: int  # elements from one example to the next
     operands: tuple[Operand, ...] = ()
 
 
@@ -116,7 +121,45 @@ class Scattered:
     columns: int
 
 
-Form = Given | Point | Fold | Pieces | Matmul | Gathered | Scattered
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Operands: those of the scan, each whole."""
+
+    value: Value
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Result `index` of a scan."""
+
+    value: Value
+    operands: tuple[Operand, ...]  # the scan
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    value: Value
+    operands: tuple[Operand, ...]  # the rows
+
+
+Form = (
+    Given | Point | Fold | Pieces | Matmul | Gathered | Scattered | Scanned | Result | Stepped
+)  # fmt: skip
+
+
+def example_of(form: Form) -> int:
+    """Elements from one example of a value in memory to the next."""
+    if isinstance(form, Given):
+        return form.example
+    return form.value.type.size if form.value.type.batched else 0
+
+
+def frame_of(form: Form) -> Frame | None:
+    """The frame that the examples of a form's loops are counted in."""
+    types = [form.value.type, *(o.value.type for o in form.operands)]
+    return next((t.frame for t in types if t.batched), None)
 
 
 @dataclass
@@ -137,3 +180,5 @@ class Normal:
     updated: set[str] = field(default_factory=set)
     seeded: bool = False
     after: dict[Value, tuple[Value, ...]] = field(default_factory=dict)  # see Graph.after
+    spread: Mapping[Value, int] = field(default_factory=dict)  # see `normalise`
+    parts: dict[tuple[Value, int], Value] = field(default_factory=dict)  # results of scans

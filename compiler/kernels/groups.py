@@ -15,9 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ..types import Frame
 from ..value import Value
 from .affine import Place, compose, contiguous, digits
-from .forms import LIMIT, Fold, Form, Gathered, Given, Matmul, Normal, Pieces, Point, Scattered
+from .forms import (
+    LIMIT,
+    Fold,
+    Form,
+    Gathered,
+    Given,
+    Matmul,
+    Normal,
+    Pieces,
+    Point,
+    Result,
+    Scanned,
+    Scattered,
+    Stepped,
+    example_of,
+    frame_of,
+)
 from .products import Layout
 from .stages import along_product, position_terms, positions_of
 
@@ -29,8 +46,8 @@ class Group:
     """Values that one kernel computes. `shape`: the index space its members share (all kinds but
     `batched` and `pieces`)."""
 
-    __slots__ = ("axes", "batched", "depth", "folded", "index", "kind", "late", "layout", "members",
-                 "shape", "size", "used")  # fmt: skip
+    __slots__ = ("axes", "batched", "depth", "folded", "frame", "index", "kind", "late", "layout",
+                 "members", "shape", "size", "used")  # fmt: skip
 
     def __init__(self, kind: str, index: int, depth: int, v: Value, shape: tuple[int, ...]) -> None:
         self.kind, self.index, self.depth, self.shape = kind, index, depth, shape
@@ -41,6 +58,7 @@ class Group:
         self.layout: Layout | None = None
         self.axes: tuple[int, ...] = ()
         self.folded = 0
+        self.frame: Frame | None = None  # what its examples are those of
 
 
 class Groups:
@@ -62,6 +80,10 @@ class Groups:
         if isinstance(form, Given):
             return
         v = form.value
+        if isinstance(form, Result):  # its scan computes it
+            self.home[v] = self.home[form.operands[0].value]
+            self.home[v].members.append(v)
+            return
         late = self._late(form)
         sources = tuple(dict.fromkeys((*self._sources(form), *late)))
         if isinstance(form, Point):
@@ -72,7 +94,7 @@ class Groups:
                     self.waits[v] = late
                 return
             group = group or self._opened(form, sources)
-        elif v.type.batched and not isinstance(form, Matmul | Gathered | Scattered):
+        elif v.type.batched and isinstance(form, Fold | Pieces):
             group = self._host(form, sources) or self._opened(form, sources)
         else:
             group = self._opened(form, sources)
@@ -143,6 +165,8 @@ class Groups:
         if len(g.members) >= CAPACITY:
             return False
         v = form.value
+        if v.type.batched and v.type.frame != g.frame:
+            return False
         if g.kind == "batched":
             return v.type.batched
         if g.kind not in FOLLOWERS or not isinstance(form, Point):
@@ -177,7 +201,7 @@ class Groups:
                 elif home is None and isinstance(below, Point):
                     pending.append((below, place))
                 elif layout is not None and not along_product(
-                    layout, axes, place[1], w.type.size if w.type.batched else 0
+                    layout, axes, place[1], example_of(below)
                 ):
                     return False
         return True
@@ -193,6 +217,7 @@ class Groups:
             if fresh:
                 return group
         group = Group(kind, len(self.all), depth, v, shape)
+        group.frame = frame_of(form)
         if isinstance(form, Matmul | Gathered):
             group.layout = form.layout
         if isinstance(form, Fold):
@@ -212,9 +237,11 @@ class Groups:
         if isinstance(form, Fold) and not v.type.batched:
             kind = "over" if form.batch else "fold"
             seed = None if v.type.size == 1 and form.batch else self._seed_of(form)
-            return kind, form.kept, (kind, form.axes, form.folded, seed)
+            return kind, form.kept, (kind, form.axes, form.folded, seed, frame_of(form))
+        if isinstance(form, Scanned | Stepped):
+            return "scan" if isinstance(form, Scanned) else "along", (), ()
         if v.type.batched:
-            return "batched", (), ("batched",)
+            return "batched", (), ("batched", v.type.frame)
         if isinstance(form, Pieces):
             return "pieces", (), ()
         seed = None if v.type.size == 1 else self._seed_of(form)

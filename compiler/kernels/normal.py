@@ -7,7 +7,7 @@ the values that must lie in memory whatever fusion decides. Asks operations for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -30,7 +30,11 @@ from .forms import (
     Operand,
     Pieces,
     Point,
+    Result,
+    Scanned,
     Scattered,
+    Stepped,
+    example_of,
 )
 from .lookups import gathered_layout, scattered_sizes, table_places
 from .products import Layout, Letters, layout, letters_of
@@ -38,9 +42,10 @@ from .products import Layout, Letters, layout, letters_of
 _REMEMBERED = 1 << 12
 
 
-def normalise(graph: Graph) -> Normal:
-    """The normal form of every value of the graph."""
-    n = Normal(graph)
+def normalise(graph: Graph, spread: Mapping[Value, int] | None = None) -> Normal:
+    """The normal form of every value of the graph. `spread`: leaves whose examples do not lie one
+    after another, and how many elements they are apart."""
+    n = Normal(graph, spread=spread or {})
     n.updated = {str(o.target.attrs["name"]) for o in graph.outputs
                  if o.kind == "update" and o.target is not None}  # fmt: skip
     n.results = {o.value for o in graph.outputs}
@@ -79,6 +84,12 @@ def _form(n: Normal, v: Value) -> Form | Value:
         return _assemble(n, v)
     if family == "lookup":
         return _lookup(n, v)
+    if family == "scan":
+        return Scanned(v, tuple(_plain(n, x) for x in v.args))
+    if family == "part":
+        return _result(n, v)
+    if family == "along":
+        return Stepped(v, (_plain(n, v.args[0]),))
     raise TypeError(f"`{v.op.name}` gives initial values only; it cannot be part of a step")
 
 
@@ -86,10 +97,19 @@ def _leaf(n: Normal, v: Value) -> Form | Value:
     if "name" in v.attrs:
         name = str(v.attrs["name"])
         first = n.given.setdefault(name, v)
-        return Given(v, name) if first is v else first
+        if first is not v:
+            return first
+        return Given(v, name, n.spread.get(v, v.type.size if v.type.batched else 0))
     if v.is_constant:
         return Point(v, (), Literal(v.attrs["value"]), 0)
     return Point(v, (), Call("batch"), 0)
+
+
+def _result(n: Normal, v: Value) -> Form | Value:
+    """A part of a scan; another one of the same index is the same."""
+    key = n.rep[v.args[0]], int(v.attrs["index"])
+    first = n.parts.setdefault(key, v)
+    return Result(v, (_plain(n, key[0]),), key[1]) if first is v else first
 
 
 def _operand(n: Normal, x: Value, offset: int, strides: tuple[int, ...],
@@ -214,8 +234,7 @@ def _contraction(n: Normal, v: Value) -> Form:
         (a, f), (b, g) = (_resolved(n, z) if resolve else (_plain(n, z), 1.0) for z in (x, y))
         found = layout(
             letters,
-            a.strides, a.value.type.size if a.value.type.batched else 0,
-            b.strides, b.value.type.size if b.value.type.batched else 0,
+            a.strides, example_of(n.forms[a.value]), b.strides, example_of(n.forms[b.value]),
         )  # fmt: skip
         if found is not None:
             operands = (b, a) if found.swapped else (a, b)
@@ -333,9 +352,13 @@ def _require(n: Normal, form: Form) -> None:
     if isinstance(form, Given):
         n.cost[v] = 0
         return
-    if isinstance(form, Matmul | Gathered | Scattered):
+    if isinstance(form, Result):
         n.cost[v] = 0
-        if isinstance(form, Scattered):
+        n.stored.add(v)
+        return
+    if isinstance(form, Matmul | Gathered | Scattered | Scanned | Stepped):
+        n.cost[v] = 0
+        if isinstance(form, Scattered | Stepped):
             n.stored.add(v)
         for o in form.operands:
             if not isinstance(n.forms[o.value], Given):

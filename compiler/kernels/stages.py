@@ -17,7 +17,7 @@ from ..scalar import Call, Element, Literal, Position, Scalar
 from ..types import FLOATS, promote
 from ..value import Value
 from .affine import Place, collapse, compose, contiguous, digits
-from .forms import Form, Given, Point
+from .forms import Form, Given, Point, example_of
 from .products import Layout
 
 Term = tuple[Scalar, str]  # an operand of a let, and its element type ("" for a literal)
@@ -252,7 +252,7 @@ class StageBuilder:
 
     def _access(self, slot: int, v: Value, place: Place) -> Access:
         offset, strides = place
-        example = v.type.size if v.type.batched else 0
+        example = example_of(self.forms[v])
         if self.layout is None:
             return Access(slot, v.type.dtype, strides, offset, example)
         found = along_product(self.layout, self.axes, strides, example)

@@ -170,7 +170,7 @@ class _Stamped:
         self.loaded = copy.copy(loaded)  # the same memory, walked by another table
         self.loaded._rows = np.concatenate([loaded._rows[: self.threads], self._rows()], axis=1)
         self.loaded._tables = {self.threads: table}
-        self.loaded._sync = np.zeros(2 * ALIGN // 8 + len(table), np.int64)
+        self.loaded._sync = np.zeros(3 * ALIGN // 8 + len(table), np.int64)
         self._began = self._now()
 
     def _rows(self) -> NDArray[np.int64]:
@@ -230,16 +230,16 @@ def _with_stamps(
     kinds: list[str] = []
 
     def stamp(kind: str, barrier: int = 0) -> None:
-        entries.append([own["stamp"], -1, barrier, threads])
+        entries.append([own["stamp"], -1, barrier, threads, 0])
         kinds.append(kind)
 
-    for address, row, barrier, parts in program.tolist():
+    for address, row, barrier, parts, frame in program.tolist():
         if barrier:
             stamp("barrier")
         stamp("kernel", barrier)
-        entries.append([address, row, 0, parts])
+        entries.append([address, row, 0, parts, frame])
     stamp("stamp")
     stamp("nothing")
-    entries.append([own["nothing"], 0, 0, threads])
+    entries.append([own["nothing"], 0, 0, threads, 0])
     stamp("between")
     return np.array(entries, np.int64), kinds
