@@ -7,6 +7,7 @@ of the inputs' own element types. Raises Failure E610 where names or shapes do n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Any] | Sequence[Any]
 
 
-def named(given: Arrays, inputs: Sequence[str]) -> dict[str, Array]:
-    """Arrays by input name; a sequence follows the order in which inputs are declared."""
+def named(given: Arrays, inputs: Sequence[str]) -> dict[str, Any]:
+    """Arrays by input name; a sequence follows the order in which inputs are declared. Texts, and
+    rows of different lengths, stay as they are."""
     if isinstance(given, Mapping):
         for name in given:
             if name not in inputs:
@@ -30,11 +32,22 @@ def named(given: Arrays, inputs: Sequence[str]) -> dict[str, Array]:
                 near = did_you_mean(name, inputs)
                 message = f"the net has no input `{name}`"
                 raise fail("E610", message, help=near or f"its inputs are {shown}")
-        return {name: np.asarray(array) for name, array in given.items()}
+        return {name: _plain(array) for name, array in given.items()}
     if len(given) != len(inputs):
         shown = ", ".join(f"`{n}`" for n in inputs)
         raise fail("E610", f"expected {len(inputs)} arrays ({shown}), got {len(given)}")
-    return {name: np.asarray(array) for name, array in zip(inputs, given, strict=True)}
+    return {name: _plain(array) for name, array in zip(inputs, given, strict=True)}
+
+
+def _plain(given: Any) -> Any:
+    """An array, if it is one."""
+    first = given[0] if isinstance(given, list | tuple) and given else given
+    if isinstance(first, str):
+        return given
+    try:
+        return np.asarray(given)
+    except ValueError:  # rows of different lengths
+        return given
 
 
 def dataset_from(
@@ -69,7 +82,12 @@ def _part(inputs: Mapping[str, ast.TypeExpr], arrays: Mapping[str, Array]) -> Pa
     return Part(columns, np.arange(count, dtype=np.int64))
 
 
-def _column(name: str, type: ast.TypeExpr, array: Array) -> Column:
+def _column(name: str, type: ast.TypeExpr, array: Any) -> Column:
+    if isinstance(array, list | tuple):
+        array, lengths = _rows(name, array)
+        column = _column(name, type, array)
+        field = replace(column.field, sequence=True)
+        return replace(column, field=field, lengths=lengths)
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         message = f"`{name}` must be an array of numbers, one row an example"
         raise fail("E610", message)
@@ -80,13 +98,37 @@ def _column(name: str, type: ast.TypeExpr, array: Array) -> Column:
         classes = int(labels.max()) + 1 if labels.size else None
         field = Field(name, (), "i32", classes, target=True)
         return Column(field, labels.astype(np.int32))
+    if isinstance(type, ast.TokensType):
+        if array.ndim != 2 or array.size == 0 or array.min() < 0 or array.dtype.kind not in "iu":
+            message = f"`{name}` holds tokens: a row of whole numbers from 0 for each example"
+            raise fail("E610", message)
+        field = Field(name, array.shape[1:], "i32", int(array.max()) + 1, sequence=True)
+        return Column(field, array.astype(np.int32))
     dtype = "f64" if array.dtype == np.float64 and getattr(type, "dtype", None) == "f64" else "f32"
     return Column(Field(name, array.shape[1:], dtype), array)
 
 
+def _rows(name: str, rows: Sequence[Any]) -> tuple[Array, Array]:
+    """Sequences of different lengths, with zeros after each, and the lengths."""
+    arrays = [np.asarray(row) for row in rows]
+    shapes = {a.shape[1:] for a in arrays}
+    kinds = {a.dtype.kind for a in arrays}
+    if not arrays or len(shapes) > 1 or not kinds <= set("fiub") or any(not a.ndim for a in arrays):
+        message = f"`{name}` must be an array of numbers, or a list of one sequence an example"
+        raise fail("E610", message)
+    lengths = np.array([len(a) for a in arrays], np.int32)
+    out = np.zeros((len(arrays), max(1, lengths.max()), *shapes.pop()), np.result_type(*arrays))
+    for number, row in enumerate(arrays):
+        out[number, : len(row)] = row
+    return out, lengths
+
+
 def batch_of(leaf: Leaf, array: Any) -> Array:
     """One input's examples as the compiled net takes them; equal sizes are reshaped."""
-    values = np.asarray(array)
+    try:
+        values = np.asarray(array)
+    except ValueError as error:
+        raise fail("E610", f"`{leaf.name}` holds rows of different lengths") from error
     t = leaf.value.type
     if values.dtype.kind not in "fiub":
         raise fail("E610", f"`{leaf.name}` must be an array of numbers")

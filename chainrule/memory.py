@@ -187,7 +187,7 @@ def _gathered(feeder: Feeder) -> int:
     part, found = feeder.part, 0
     apart = len(part) > 1 and bool(np.any(np.diff(part.indices) != 1))
     for name in {r.field for r in feeder.requests.values()}:
-        column = part.columns[name]
+        column = part.column(name)
         row = int(np.prod(column.raw.shape[1:], dtype=np.int64)) * column.raw.dtype.itemsize
         found = max(found, row * len(part) if apart and not column.plain else 0)
     return found

@@ -12,29 +12,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from . import project
-from .arrays import Arrays, batch_of, dataset_from, declared_inputs, named
+from .arrays import Arrays, dataset_from, declared_inputs, named
 from .compiler.elaborate import Module
 from .compiler.graph import Graph
 from .compiler.pipeline import evaluation, forward, gradients, steps
 from .dsl import syntax as ast
-from .dsl.diagnostics import fail
+from .dsl.diagnostics import Failure, fail
 from .parameters import Parameters
 from .runtime import metrics
 from .runtime.checkpoint import check_tensors, load_weights, save
-from .runtime.checkpoint import load as load_checkpoint
-from .runtime.data import Dataset, Field, apply_statistics, undo_statistics
+from .runtime.data import Dataset, Vocabulary, apply_statistics, undo_statistics
 from .runtime.device import Device
 from .runtime.feeding import Feeder
 from .runtime.history import History
-from .runtime.session import Session, part_of, requests_for
+from .runtime.session import Session, longest, part_of, requests_for, with_lengths
 from .runtime.train.job import Job, Outcome, Stage
 from .runtime.train.loop import train
 from .runtime.train.observer import Observer
 from .runtime.train.settings import Settings, read_settings, require_end, with_overrides
+from .sequences import batches, is_single
+from .trained import Trained, trained_facts
 
 if TYPE_CHECKING:
     from .pictures import Picture
@@ -71,8 +71,7 @@ class Model:
         self.net = module.net(net or (self.declaration.name.id if self.declaration else None))
         self._device_name, self._threads, self._seed = device, threads, seed
         self._given: Dataset | None = None
-        self._statistics: dict[str, dict[str, list[float]]] | None = None
-        self._fields: dict[str, Field] = {}
+        self._trained = Trained()  # what the file of the weights tells
 
     # ------------------------------------------------------------ pieces, made when needed
 
@@ -104,15 +103,40 @@ class Model:
     def _declared_data(self) -> Dataset | None:
         if self.declaration is None:
             return None
-        return project.dataset_of(self.module, self.declaration, self.data_root)
+        return project.dataset_of(
+            self.module, self.declaration, self.data_root, self._trained.vocabularies
+        )
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Sizes that only the data fix (`input x: [n]`); the data are read only if there are
-        any."""
-        if not open_sizes(self.net, self.module) or self.dataset is None:
+        any. Where a trained net is loaded and its data are not to be had, its own sizes."""
+        if not project.open_sizes(self.net, self.module):
             return {}
-        return project.sizes_from(self.net, self.dataset, project.renames(self.declaration))
+        known = dict(self._trained.sizes)
+        try:
+            dataset = self.dataset
+        except Failure:
+            if not known:
+                raise
+            return known
+        if dataset is None:
+            return known
+        found = project.sizes_from(self.net, dataset, project.renames(self.declaration))
+        return {name: max(size, known.get(name, 0)) for name, size in found.items()}
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """What the numbers of each input of tokens mean: from a file, else from the data."""
+        known = self._trained
+        if known.vocabularies:
+            return {n: known.vocabularies[f] for n, f in known.bound.items()
+                    if f in known.vocabularies}  # fmt: skip
+        if self.dataset is None or not self.dataset.vocabularies:
+            return {}
+        words = self.dataset.vocabularies
+        bound = project.bind_inputs(self.evaluation, self.dataset, self.declaration)
+        return {name: words[field] for name, field in bound.items() if field in words}
 
     @cached_property
     def evaluation(self) -> Graph:
@@ -208,6 +232,7 @@ class Model:
             "net": self.name,
             "dtype": self.dtype,
             "settings": {n: repr(v) for n, v in sorted(self.module.overrides.items())},
+            "sizes": self.sizes,
         }
         return Job(
             tuple(Stage(graph, turns) for graph, turns in graphs), self.evaluation, dataset, bound,
@@ -218,7 +243,7 @@ class Model:
     def _use(self, dataset: Dataset) -> None:
         """Other data: sizes that they fix are looked up again where nothing is compiled yet."""
         self._given = project.with_augment(dataset, self.module, self.declaration)
-        self._statistics = None
+        self._trained = Trained()
         if "evaluation" not in self.__dict__:
             self.__dict__.pop("sizes", None)
 
@@ -308,14 +333,17 @@ class Model:
         if missing:
             raise fail("E610", f"the input `{missing[0]}` is not given")
         leaves = self.evaluation.leaves
-        single = all(np.shape(a) == leaves[n].value.shape for n, a in arrays.items())
-        ready = {n: batch_of(leaves[n], a) for n, a in arrays.items()}
+        single = all(is_single(leaves[n], a) for n, a in arrays.items())
+        ready = self._batches(arrays)
         if len({len(a) for a in ready.values()}) > 1:
             raise fail("E610", "the inputs hold different numbers of examples")
         found = self._restored(self.session.predict(self._normalised(ready), batch))
         if single:
             found = {n: a[0] if self._per_example(n) else a for n, a in found.items()}
         return next(iter(found.values())) if len(found) == 1 else found
+
+    def _batches(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        return batches(self.evaluation.leaves, given, lambda: self.vocabularies)
 
     def _per_example(self, output: str) -> bool:
         return any(o.name == output and o.value.type.batched for o in self.evaluation.outputs)
@@ -327,8 +355,8 @@ class Model:
     @property
     def statistics(self) -> dict[str, dict[str, list[float]]]:
         """Mean and deviation of normalised fields, by input: from a file, else from the data."""
-        if self._statistics is not None:
-            return self._statistics
+        if self._trained.statistics is not None:
+            return self._trained.statistics
         if self.dataset is None or not self.dataset.statistics:
             return {}
         bound = project.bind_inputs(self.evaluation, self.dataset, self.declaration)
@@ -358,8 +386,7 @@ class Model:
                        [n for n in self._input_names if n not in self.session.targets])  # fmt: skip
         if targets is not None:
             arrays |= named(targets, list(self.session.targets))
-        leaves = self.evaluation.leaves
-        ready = {n: batch_of(leaves[n], a) for n, a in arrays.items()}
+        ready = with_lengths(self.evaluation, self._batches(arrays))
         if len({len(a) for a in ready.values()}) != 1:
             raise fail("E610", "the arrays hold different numbers of examples")
         count = len(next(iter(ready.values())))
@@ -370,7 +397,11 @@ class Model:
         program.push(self.session.values)
         for name in program.inputs:
             program.loaded.write(name, ready[name])
-        program.loaded.run(count, seed=self.settings.seed)
+        steps = longest(self.evaluation, ready, slice(None))
+        if steps:
+            program.loaded.run(count, seed=self.settings.seed, lengths=steps)
+        else:
+            program.loaded.run(count, seed=self.settings.seed)
         return {
             str(o.target.attrs["name"]): program.loaded.read(o.name)
             for o in program.graph.of_kind("gradient")
@@ -385,22 +416,35 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write parameters and states, and what `predict` needs, as one safetensors file."""
-        facts = {"net": self.name, "dtype": self.dtype, "input_statistics": self.statistics}
+        trained = self._trained
+        if not trained.fields and self.vocabularies and self.dataset is not None:
+            bound = project.bind_inputs(self.evaluation, self.dataset, self.declaration)
+            trained = Trained(None, self.dataset.fields, bound)
+        facts = {
+            **trained.as_json(), "net": self.name, "dtype": self.dtype, "sizes": self.sizes,
+            "input_statistics": self.statistics,
+        }  # fmt: skip
         save(Path(path), self.session.values, facts)
 
     def load_weights(self, path: str | Path) -> None:
         """Take parameters and states from a file of `save`, of `train`, or of another program.
 
-        Raises Failure E540 to E543; the model is unchanged then.
+        Raises Failure E540 to E543, and E432 where data in use were numbered otherwise; the
+        model is unchanged then.
         """
         file = Path(path)
         tensors = load_weights(file)
-        kept = {n: a for n, a in tensors.items() if n in self.session.values}
-        best = {n: tensors[f"best/{n}"] for n in kept if f"best/{n}" in tensors}
-        kept |= best
-        check_tensors(file, kept, self.session.values)
+        before, self._trained = self._trained, trained_facts(file)
+        try:
+            held: Dataset | None = self._given or self.__dict__.get("_declared_data")
+            self._trained.check(held)
+            kept = {n: a for n, a in tensors.items() if n in self.session.values}
+            kept |= {n: tensors[f"best/{n}"] for n in kept if f"best/{n}" in tensors}
+            check_tensors(file, kept, self.session.values)
+        except Failure:
+            self._trained = before
+            raise
         self.session.values = kept
-        self._statistics = _statistics_in(file)
 
     # ------------------------------------------------------------ pictures
 
@@ -445,26 +489,3 @@ def _answers(output: int, target: int, classes: int | None) -> bool:
     if classes is None:
         return output == target
     return output == classes or (classes == 2 and output == 1)
-
-
-def open_sizes(net: ast.Net, module: Module) -> bool:
-    """Is there a name in an input's type that neither a setting nor a constant fixes?"""
-    known = {x.name.id for x in net.settings} | set(module.consts)
-    for type in declared_inputs(net).values():
-        sizes = type.sizes if isinstance(type, ast.TensorType) else (type.count,)
-        if any(isinstance(e, ast.Name) and e.id not in known for e in sizes):
-            return True
-    return False
-
-
-def _statistics_in(path: Path) -> dict[str, dict[str, list[float]]] | None:
-    """What a file of ours tells about normalisation, by input name."""
-    try:
-        meta = load_checkpoint(path).meta
-    except Exception:  # another program's file: weights, and nothing else
-        return None
-    if "input_statistics" in meta:
-        found: dict[str, dict[str, list[float]]] = meta["input_statistics"]
-        return found
-    by_field, bound = meta.get("statistics", {}), meta.get("bound", {})
-    return {name: by_field[field] for name, field in bound.items() if field in by_field}

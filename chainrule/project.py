@@ -7,6 +7,7 @@ line and the Python API start here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from .dsl.diagnostics import did_you_mean, fail
 if TYPE_CHECKING:
     from .compiler.elaborate import Module
     from .compiler.graph import Graph
-    from .runtime.data import Dataset
+    from .runtime.data import Dataset, Field, Vocabulary
     from .runtime.device import Device
 
 DEVICES = ("cpu", "cuda", "plain")
@@ -120,7 +121,11 @@ def plain_consts(module: Module) -> dict[str, object]:
 
 
 def build_data(
-    module: Module, value: ast.Expr, name: str, data_root: Path | None = None
+    module: Module,
+    value: ast.Expr,
+    name: str,
+    data_root: Path | None = None,
+    vocabularies: Mapping[str, Vocabulary] | None = None,
 ) -> Dataset:
     """The data set that an expression means; other declarations can be its source."""
     from .loading import Loading
@@ -131,15 +136,23 @@ def build_data(
     with Loading() as loading:
         return build_dataset(
             value, base=module.folder, constants=known, override_root=data_root, name=name,
-            progress=loading.told,
+            progress=loading.told, vocabularies=vocabularies,
         )  # fmt: skip
 
 
-def dataset_of(module: Module, train: ast.Train, data_root: Path | None = None) -> Dataset:
-    """The data that `train net on data` names. Raises Failure E2xx and E4xx."""
+def dataset_of(
+    module: Module,
+    train: ast.Train,
+    data_root: Path | None = None,
+    vocabularies: Mapping[str, Vocabulary] | None = None,
+) -> Dataset:
+    """The data that `train net on data` names; `vocabularies` of a trained net, by field.
+
+    Raises Failure E2xx and E4xx."""
     name = train.data.id if isinstance(train.data, ast.Name) else ""
     value = module.data[name].value if name and name in module.data else train.data
-    return with_augment(build_data(module, value, name, data_root), module, train)
+    dataset = build_data(module, value, name, data_root, vocabularies)
+    return with_augment(dataset, module, train)
 
 
 def with_augment(dataset: Dataset, module: Module, train: ast.Train | None) -> Dataset:
@@ -151,8 +164,20 @@ def with_augment(dataset: Dataset, module: Module, train: ast.Train | None) -> D
     return dataset if augment is None else augmented(dataset, augment)
 
 
+def open_sizes(net: ast.Net, module: Module) -> bool:
+    """Is there a name in an input's type that neither a setting nor a constant fixes?"""
+    known = {x.name.id for x in net.settings} | set(module.consts)
+    for type in (x.type for x in net.body if isinstance(x, ast.Input)):
+        sizes = type.sizes if isinstance(type, ast.TensorType) else (type.count,)
+        sizes += (type.length,) if isinstance(type, ast.TokensType) else ()
+        if any(isinstance(e, ast.Name) and e.id not in known for e in sizes):
+            return True
+    return False
+
+
 def sizes_from(net: ast.Net, dataset: Dataset, wanted: Mapping[str, str]) -> dict[str, int]:
-    """The names in the net's input types that the data fix: `n` of `input x: [n]`."""
+    """The names in the net's input types that the data fix: `n` of `input x: [n]`, `T` and `k` of
+    `input text: tokens[T, k]`. Inputs that share a name share the largest size."""
     settings = {x.name.id for x in net.settings}
     sizes: dict[str, int] = {}
     for statement in net.body:
@@ -164,11 +189,11 @@ def sizes_from(net: ast.Net, dataset: Dataset, wanted: Mapping[str, str]) -> dic
                 continue
             for name, size in _fixed(statement.type, field):
                 if name not in settings:
-                    sizes.setdefault(name, size)
+                    sizes[name] = max(size, sizes.get(name, 0))
     return sizes
 
 
-def _field(dataset: Dataset, name: str, wanted: Mapping[str, str]) -> Any:
+def _field(dataset: Dataset, name: str, wanted: Mapping[str, str]) -> Field | None:
     fields = dataset.fields
     chosen = wanted.get(name, name)
     if chosen not in fields:
@@ -177,18 +202,33 @@ def _field(dataset: Dataset, name: str, wanted: Mapping[str, str]) -> Any:
     return fields.get(chosen)
 
 
-def _fixed(type: ast.TypeExpr, field: Any) -> list[tuple[str, int]]:
+def _fixed(type: ast.TypeExpr, field: Field) -> list[tuple[str, int]]:
+    """The names in a type, with the sizes that a field gives them."""
+    written: tuple[ast.Expr, ...]
     if isinstance(type, ast.ClassType):
-        named = isinstance(type.count, ast.Name) and field.classes is not None
-        return [(type.count.id, field.classes)] if named else []  # type: ignore[attr-defined]
-    if not isinstance(type, ast.TensorType):
-        return []
-    if len(type.sizes) == 1 and isinstance(type.sizes[0], ast.Name):
-        return [(type.sizes[0].id, field.size)]
-    if len(type.sizes) != len(field.shape):
-        return []
-    pairs = zip(type.sizes, field.shape, strict=True)
-    return [(e.id, n) for e, n in pairs if isinstance(e, ast.Name)]
+        written, known = (type.count,), (field.classes,)
+    elif isinstance(type, ast.TokensType):
+        steps = field.shape[0] if field.is_tokens else None
+        written, known = (type.length, type.count), (steps, field.classes)  # type: ignore[assignment]
+    else:
+        written = type.sizes
+        known = _tensor_sizes(written, field)  # type: ignore[assignment]
+    pairs = zip(written, known, strict=True)
+    return [(e.id, n) for e, n in pairs if isinstance(e, ast.Name) and n is not None]
+
+
+def _tensor_sizes(written: tuple[ast.Expr, ...], field: Field) -> tuple[int | None, ...]:
+    """The sizes of a tensor: those of the field, or of the same numbers in other axes, if one size
+    is left open (`[T, 28]` of 784 numbers)."""
+    if len(written) == 1:
+        return (field.size,)
+    if len(written) == len(field.shape):
+        return field.shape
+    given = [e.value for e in written if isinstance(e, ast.Number) and isinstance(e.value, int)]
+    others = math.prod(given)
+    if len(given) != len(written) - 1 or others <= 0 or field.size % others:
+        return (None,) * len(written)
+    return tuple(None if isinstance(e, ast.Number) else field.size // others for e in written)
 
 
 def bind_inputs(graph: Graph, dataset: Dataset, train: ast.Train | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ arrays. The trainer and the Python API know only this; `cpu`, `cuda` and `plain`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,12 +25,15 @@ class Feed:
     `fields`: input name -> contiguous array [n, *shape] of the input's element type. `rows`: int64
     positions in those arrays; step i takes rows[i·batch : (i+1)·batch], the last step what is left.
     `scalars`: runtime scalar -> one number per step; "step" and the seed are given separately.
+    `lengths`: clock -> how many steps of the sequence each step of the run has (int64); a clock
+    that is not named runs all its steps.
     """
 
     fields: Mapping[str, Array]
     rows: NDArray[np.int64]
     batch: int
     scalars: Mapping[str, NDArray[np.float64]]
+    lengths: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -49,8 +52,11 @@ class Loaded(Protocol):
     def read(self, name: str, batch: int | None = None) -> Array:
         """A copy of an input, param, state, scalar or output; `batch` examples where batched."""
 
-    def run(self, batch: int, *, seed: int = 0, step: int = 1) -> dict[str, float]:
-        """One run on what was written; gives the recorded scalars."""
+    def run(
+        self, batch: int, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
+        """One run on what was written; gives the recorded scalars. `lengths`: clock -> how many
+        steps of the sequences there are."""
 
     def run_steps(self, feed: Feed, *, seed: int, step: int) -> NDArray[np.float64]:
         """Consecutive steps without returning to Python between them; the first has number `step`.

@@ -7,6 +7,7 @@ the same numbers up to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,11 @@ class PlainLoaded:
         found = self._values[name] if name in self._values else self._found[name]
         return np.array(found)
 
-    def run(self, batch: int, *, seed: int = 0, step: int = 1) -> dict[str, float]:
-        """One run on what was written."""
+    def run(
+        self, batch: int, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
+        """One run on what was written. All steps of sequences are run, whatever `lengths` says:
+        the net's masks leave out those that no example has."""
         outputs = self.graph.outputs
         found = evaluate(
             [o.value for o in outputs], self._values, batch=batch, seed=seed, step=step

@@ -21,6 +21,7 @@ from ..compiler.pipeline import compile_plan, optimise, prepared
 from ..dsl.diagnostics import Failure, did_you_mean, fail
 from .checkpoint import load_weights
 from .data import Request, available_memory
+from .data.dataset import LENGTH
 from .data.memory import readable
 from .device import Device, Feed, Loaded
 from .feeding import Feeder
@@ -80,11 +81,13 @@ class Program:
         *,
         seed: int,
         step: int,
+        lengths: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> NDArray[np.float64]:
         """`Loaded.run_steps` with what this program takes of the fields and scalars."""
         taken = {name: fields[name] for name in self.inputs}
         numbers = {n: scalars[n] for n in self.scalars if n in scalars}
-        return self.loaded.run_steps(Feed(taken, rows, batch, numbers), seed=seed, step=step)
+        feed = Feed(taken, rows, batch, numbers, lengths or {})
+        return self.loaded.run_steps(feed, seed=seed, step=step)
 
 
 def compile_graph(graph: Graph, capacity: int, device: Device) -> Program:
@@ -225,18 +228,19 @@ class Session:
         program = self.program("scores", self._scored, batch)
         program.push(self.values)
         total = Means(program.recorded)
-        order = np.arange(len(feeder), dtype=np.int64)
+        order = feeder.measuring_order()
         done, steps = 0, -(-len(feeder) // batch)
         with feeder.epoch(order, batch) as feed:
             while done < steps:
-                fields, rows = feed.take(steps - done)
+                fields, rows, lengths = feed.take(steps - done)
                 sizes = sizes_of(len(rows), batch)
                 # A batch whose loss is not finite ends a run: it counts, and the next goes on.
                 start = 0
                 while start < len(sizes):
                     found = program.run_steps(
-                        fields, rows[start * batch :], batch, {}, seed=self.seed, step=1
-                    )
+                        fields, rows[start * batch :], batch, {}, seed=self.seed, step=1,
+                        lengths={clock: each[start:] for clock, each in lengths.items()},
+                    )  # fmt: skip
                     total.add(found, sizes[start:])
                     start += max(1, len(found))
                 done += len(sizes)
@@ -262,6 +266,7 @@ class Session:
 
     def predict(self, fields: Mapping[str, Array], batch: int | None = None) -> dict[str, Array]:
         """Every output of the net for the examples in `fields` (input -> [n, *shape])."""
+        fields = with_lengths(self.forward, fields)
         count = len(next(iter(fields.values()))) if fields else 1
         batch = max(1, min(batch or evaluation_batch(self.forward), count))
         program = self.program("predict", self._predicting, batch)
@@ -274,7 +279,11 @@ class Session:
             size = min(batch, count - start)
             for name in program.inputs:
                 program.loaded.write(name, np.ascontiguousarray(fields[name][start : start + size]))
-            program.loaded.run(size, seed=self.seed, step=1)
+            steps = longest(self.forward, fields, slice(start, start + size))
+            if steps:
+                program.loaded.run(size, seed=self.seed, step=1, lengths=steps)
+            else:
+                program.loaded.run(size, seed=self.seed, step=1)
             for name in pieces:
                 pieces[name].append(program.loaded.read(name, size))
         return {
@@ -285,8 +294,42 @@ class Session:
 
 def requests_for(graph: Graph, bound: Mapping[str, str]) -> dict[str, Request]:
     """How each input of a graph wants its field."""
+    clocks = clocked(graph)
     return {
-        leaf.name: Request(bound[leaf.name], leaf.value.type.dtype, leaf.value.shape)
+        leaf.name: Request(
+            bound[leaf.name], leaf.value.type.dtype, leaf.value.shape, clocks.get(leaf.name, "")
+        )
         for leaf in graph.inputs
         if leaf.name in bound
     }
+
+
+def clocked(graph: Graph) -> dict[str, str]:
+    """Input -> clock, of the clocks whose lengths the net looks at (`mask(x)`, `length(x)`). A net
+    that does not takes the zeros after a sequence for steps like any other: it runs them all."""
+    clocks = {leaf.name: str(leaf.value.attrs.get("clock", "")) for leaf in graph.inputs}
+    asked = {clocks.get(name.removesuffix(LENGTH), "") for name in clocks if name.endswith(LENGTH)}
+    return {name: clock for name, clock in clocks.items() if clock and clock in asked}
+
+
+def with_lengths(graph: Graph, fields: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays, and the lengths that the net asks for where they are not given: all steps."""
+    filled = dict(fields)
+    for leaf in graph.inputs:
+        of = leaf.name.removesuffix(LENGTH)
+        if of != leaf.name and leaf.name not in filled and of in filled:
+            steps = graph.leaves[of].value.shape[0]
+            filled[leaf.name] = np.full(len(filled[of]), steps, np.int32)
+    return filled
+
+
+def longest(graph: Graph, fields: Mapping[str, Array], rows: slice) -> dict[str, int]:
+    """For each clock, the steps of the longest sequence among some rows."""
+    found: dict[str, int] = {}
+    for name, clock in clocked(graph).items():
+        if name in fields:
+            lengths = fields.get(name + LENGTH)
+            steps = graph.leaves[name].value.shape[0]
+            most = steps if lengths is None else int(np.max(lengths[rows], initial=1))
+            found[clock] = max(found.get(clock, 1), most)
+    return found

@@ -87,7 +87,7 @@ def _check(
 
 def _needs_data(module: Any) -> bool:
     """Is there a net whose input sizes only the data fix? Then it is checked with them."""
-    from ..model import open_sizes
+    from ..project import open_sizes
 
     return any(open_sizes(net, module) for net in module.nets.values())
 

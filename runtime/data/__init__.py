@@ -16,6 +16,7 @@ from .pipeline import build_dataset
 from .registry import SOURCES, STEPS
 from .statistics import apply_statistics, undo_statistics
 from .transforms import Augment, Draws, Transform
+from .vocabulary import Vocabulary
 
 __all__ = [
     "SOURCES",
@@ -32,6 +33,7 @@ __all__ = [
     "Part",
     "Request",
     "Transform",
+    "Vocabulary",
     "apply_statistics",
     "augmented",
     "available_memory",

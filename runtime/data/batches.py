@@ -42,11 +42,12 @@ def permutation(n: int, seed: int, epoch: int) -> Indices:
 
 @dataclass(frozen=True)
 class Request:
-    """How a net's input wants a field."""
+    """How a net's input wants a field. `clock`: whose number of steps the field's lengths bound."""
 
     field: str
     dtype: str | None = None
     shape: Shape | None = None
+    clock: str = ""
 
 
 @dataclass(frozen=True)

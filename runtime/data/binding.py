@@ -13,7 +13,7 @@ import numpy as np
 
 from ...dsl.diagnostics import Diagnostic, Failure, did_you_mean
 from ...dsl.source import Span
-from .dataset import Dataset, Field, Shape, shape_text
+from .dataset import LENGTH, Dataset, Field, Shape, shape_text
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class InputSpec:
     def __str__(self) -> str:
         if self.classes is not None and not self.shape:
             return f"{self.name}: class[{self.classes}]"
+        if self.classes is not None:
+            return f"{self.name}: tokens[{self.shape[0]}, {self.classes}]"
         suffix = "" if self.dtype == "f32" else f" {self.dtype}"
         return f"{self.name}: {shape_text(self.shape)}{suffix}"
 
@@ -46,7 +48,8 @@ def bind(
     """Input name → field name. `renames`: the same, as written; `spans`: where, by input.
 
     An input takes the field of its own name; inputs called `x` and `y` take the first input and
-    the first target field where no field has that name.
+    the first target field where no field has that name. The hidden input `text.length` takes the
+    lengths of the field that `text` takes.
     """
     renames, spans = renames or {}, spans or {}
     problems: list[Diagnostic] = []
@@ -57,7 +60,10 @@ def bind(
             message = f"the net has no input `{name}`"
             way_out = near or f"its inputs are {_quoted(inputs)}"
             problems.append(Diagnostic("E413", message, spans.get(name), help=way_out))
+    hidden = [name for name in inputs if name.endswith(LENGTH) and name not in dataset.fields]
     for name, wanted in inputs.items():
+        if name in hidden:
+            continue
         field = _field(dataset, wanted, renames.get(name), spans.get(name))
         if isinstance(field, Diagnostic):
             problems.append(field)
@@ -68,7 +74,7 @@ def bind(
         bound[name] = field.name
     if problems:
         raise Failure(problems)
-    return bound
+    return bound | {n: bound[n.removesuffix(LENGTH)] + LENGTH for n in hidden}
 
 
 def _field(
@@ -108,12 +114,24 @@ def _likely(dataset: Dataset, wanted: InputSpec) -> str:
 
 
 def _disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:
+    if wanted.classes is not None and (wanted.shape or field.is_tokens):
+        return _token_disagreement(wanted, field, data)
     if wanted.classes is not None:
         return _class_disagreement(wanted, field, data)
+    if field.is_tokens and field.classes is not None:
+        return Diagnostic(
+            "E415",
+            f"the input `{wanted.name}` is {shape_text(wanted.shape)} of numbers, and "
+            f"`{field.name}` of `{data}` is {_kind(field)}",
+            wanted.span,
+            help=f"declare it as `input {wanted.name}: tokens[T, k]`",
+        )
     if field.classes is not None and not field.shape:
         return _number_disagreement(wanted, field, data)
-    if wanted.size == field.size:
+    if wanted.size == field.size or _holds(wanted, field):
         return None
+    if field.sequence and len(field.shape) == len(wanted.shape):
+        return _too_long(wanted, field, data)
     return Diagnostic(
         "E414",
         f"the input `{wanted.name}` is {shape_text(wanted.shape)}, "
@@ -122,6 +140,57 @@ def _disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | No
         note=f"{wanted.size} numbers an example; the data have {field.size}",
         help=f"write `input {wanted.name}: {shape_text(field.shape)}`",
     )
+
+
+def _holds(wanted: InputSpec, field: Field) -> bool:
+    """Is there room for all steps of the field's sequences?"""
+    if not field.sequence or len(wanted.shape) != len(field.shape):
+        return False
+    return wanted.shape[0] >= field.shape[0] and wanted.shape[1:] == field.shape[1:]
+
+
+def _too_long(wanted: InputSpec, field: Field, data: str) -> Diagnostic:
+    if wanted.shape[1:] != field.shape[1:]:
+        sizes = [str(n) for n in field.shape[1:]]
+        way_out = f"write `input {wanted.name}: [T, {', '.join(sizes)}]`"
+    else:
+        way_out = "write `T` in place of the number: the data say how many steps there are"
+    return Diagnostic(
+        "E414",
+        f"the input `{wanted.name}` is {shape_text(wanted.shape)}, and sequences of "
+        f"`{field.name}` of `{data}` are up to {shape_text(field.shape)}",
+        wanted.span,
+        help=way_out,
+    )
+
+
+def _kind(field: Field) -> str:
+    """`tokens[20, 65]`."""
+    return str(field).partition(": ")[2]
+
+
+def _token_disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:
+    """Both must be a class for each step, with room for the longest and for every class."""
+    kind = str(wanted).partition(": ")[2]
+    if not field.is_tokens or field.classes is None or not wanted.shape:
+        way_out = f"declare it as `input {wanted.name}: {_kind(field)}`"
+        if field.dtype != "i32" and len(field.shape) == 1 and wanted.shape:
+            way_out = f"if its numbers are classes, pipe the data through `sequence({field.name})`"
+        message = (
+            f"the input `{wanted.name}` is {kind}, and `{field.name}` of `{data}` is {_kind(field)}"
+        )
+        return Diagnostic("E415", message, wanted.span, help=way_out)
+    if wanted.shape[0] < field.shape[0]:
+        return _too_long(wanted, field, data)
+    if wanted.classes is not None and wanted.classes < field.classes:
+        return Diagnostic(
+            "E415",
+            f"the input `{wanted.name}` has {wanted.classes} different tokens, "
+            f"and `{field.name}` of `{data}` has {field.classes}",
+            wanted.span,
+            help=f"write `tokens[T, k]`: the data say what T and k are, here {_kind(field)}",
+        )
+    return None
 
 
 def _class_disagreement(wanted: InputSpec, field: Field, data: str) -> Diagnostic | None:

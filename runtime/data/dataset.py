@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from .memory import check_fits, readable
 from .pixels import render
 from .transforms import Augment, Draws, centred, draw
+from .vocabulary import Lexicon, Vocabulary
+from .windows import Windows
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -28,6 +30,7 @@ NUMPY: Mapping[str, np.dtype[Any]] = {
     "f64": np.dtype(np.float64),
     "i32": np.dtype(np.int32),
 }
+LENGTH = ".length"  # ends the name of what says how long the sequences of a field are
 _BLOCK = 4 << 20  # bytes converted at a time: stays in cache, bounds the temporary
 
 
@@ -47,10 +50,17 @@ class Field:
     labels: tuple[str, ...] = ()  # the names of the classes, in order
     columns: tuple[str, ...] = ()  # the names of the features, in order
     target: bool = False
+    sequence: bool = False  # the first axis is the steps: shorter examples end in zeros
+    vocabulary: Vocabulary | None = None  # what its numbers mean
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def is_tokens(self) -> bool:
+        """A class for each step, not one for each example."""
+        return self.dtype == "i32" and len(self.shape) == 1
 
     def reshaped(self, shape: Shape) -> Field:
         """The same numbers seen with another shape of equal size."""
@@ -61,6 +71,8 @@ class Field:
     def __str__(self) -> str:
         if self.classes is not None and not self.shape:
             return f"{self.name}: class[{self.classes}]"
+        if self.is_tokens and self.classes is not None:
+            return f"{self.name}: tokens[{self.shape[0]}, {self.classes}]"
         suffix = "" if self.dtype == "f32" else f" {self.dtype}"
         return f"{self.name}: {shape_text(self.shape)}{suffix}"
 
@@ -74,10 +86,13 @@ class Field:
             "labels": list(self.labels),
             "columns": list(self.columns),
             "target": self.target,
+            "sequence": self.sequence,
+            "vocabulary": self.vocabulary.as_json() if self.vocabulary is not None else None,
         }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Field:
+        words = facts.get("vocabulary")
         return cls(
             str(facts["name"]),
             tuple(int(n) for n in facts["shape"]),
@@ -86,6 +101,8 @@ class Field:
             tuple(str(label) for label in facts["labels"]),
             tuple(str(column) for column in facts["columns"]),
             bool(facts["target"]),
+            bool(facts.get("sequence", False)),
+            None if words is None else Vocabulary.from_json(words),
         )
 
 
@@ -121,6 +138,8 @@ class Column:
     one_hot: bool = False
     image: tuple[int, int, int] | None = None  # channels, height and width of a raw row
     augment: Augment | None = None  # training changes the pictures so; else their middle is taken
+    lengths: NDArray[np.int32] | None = None  # steps of each row; None where all have all
+    lexicon: Lexicon | None = None  # what the raw numbers mean until there is a vocabulary
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -143,7 +162,18 @@ class Column:
             out = np.ascontiguousarray(raw, dtype=wanted)
         else:
             out = self._computed(raw, wanted)
+            if self.lengths is not None and self.mean is not None:
+                steps = np.arange(out.shape[1]) >= self.lengths[index][:, None]
+                out[steps] = 0  # what follows a sequence is 0, not minus the mean
         return out.reshape((len(raw), *self.field.shape))
+
+    def length_column(self) -> Column:
+        """How many steps each row has, as a field of its own."""
+        steps = self.field.shape[0] if self.field.shape else 1
+        lengths = self.lengths
+        if lengths is None:
+            lengths = np.broadcast_to(np.int32(steps), (len(self),))
+        return Column(Field(self.field.name + LENGTH, (), "i32"), lengths)
 
     def pictures(self, raw: Array) -> Array:
         """Rows in the arrangement of their pictures, where they are some."""
@@ -226,13 +256,41 @@ class Part:
             return self.indices
         return slice(first, last + 1)
 
+    def column(self, field: str) -> Column:
+        """A field's numbers; `text.length` tells how long the sequences of `text` are."""
+        found = self.columns.get(field)
+        if found is None and field.endswith(LENGTH):
+            found = self.columns[field.removesuffix(LENGTH)].length_column()
+        return found if found is not None else self.columns[field]
+
+    def lengths(self, field: str) -> NDArray[np.int64]:
+        """How many steps each example of a sequence has."""
+        return self.array(field + LENGTH).astype(np.int64)
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The fields whose sequences differ in length."""
+        return tuple(n for n, c in self.columns.items() if c.lengths is not None)
+
+    @cached_property
+    def is_continuous(self) -> bool:
+        """Do all examples go on where the one before them ends?"""
+        windows = [c.raw for c in self.columns.values() if isinstance(c.raw, Windows)]
+        steps = np.diff(self.indices)
+        return (
+            bool(windows)
+            and all(w.stride == w.window for w in windows)
+            and bool((steps == 1).all())
+        )
+
     def array(self, field: str, dtype: str | None = None, shape: Shape | None = None) -> Array:
         """All values of one field, C-contiguous `[n, *shape]`; a map passes through uncopied."""
-        column = self.columns[field]
-        passes = isinstance(self._index, slice) and column.plain
+        column = self.column(field)
+        is_array = isinstance(column.raw, np.ndarray)
+        passes = isinstance(self._index, slice) and column.plain and is_array
         if not (passes and column.raw.dtype == NUMPY[dtype or column.field.dtype]):
             check_fits(self.bytes(field, dtype), f"`{field}` as one array", None, _BY_CHUNKS)
-        return _shaped(column.rows(self._index, dtype), shape)
+        return _shaped(column.rows(self._index, dtype), shape, column.field)
 
     def rows(
         self,
@@ -246,22 +304,38 @@ class Part:
 
         With `draws`, pictures are changed at random as the data set says.
         """
-        column, index = self.columns[field], self.indices[positions]
+        column, index = self.column(field), self.indices[positions]
         if draws is not None and column.augment is not None:
-            return _shaped(column.changed(index, dtype, draws), shape)
-        return _shaped(column.rows(index, dtype), shape)
+            return _shaped(column.changed(index, dtype, draws), shape, column.field)
+        return _shaped(column.rows(index, dtype), shape, column.field)
 
     def bytes(self, field: str, dtype: str | None = None) -> int:
         """What `array` takes."""
-        described = self.columns[field].field
+        described = self.column(field).field
         return len(self) * described.size * NUMPY[dtype or described.dtype].itemsize
 
 
 _BY_CHUNKS = "train with batches read from the file, or `-> take(n)`"
 
 
-def _shaped(rows: Array, shape: Shape | None) -> Array:
-    return rows if shape is None else rows.reshape((len(rows), *shape))
+def _shaped(rows: Array, shape: Shape | None, field: Field) -> Array:
+    """The rows in the shape that is wanted; sequences get zeros up to as many steps."""
+    if shape is None:
+        return rows
+    if not field.sequence or not shape or shape[0] <= field.shape[0]:
+        return rows.reshape((len(rows), *shape))
+    out: Array = np.zeros((len(rows), *shape), rows.dtype)
+    out[:, : field.shape[0]] = rows.reshape(len(rows), field.shape[0], *shape[1:])
+    return out
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Batches of sequences whose lengths differ by less than `width`, by the lengths of `fields`
+    (those that vary, where there are none)."""
+
+    width: int
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +348,8 @@ class Dataset:
     test: Part
     own_test: bool = False  # the source came with a test part
     note: str = ""
+    gap: int | None = None  # a text: parts are blocks of it, so many examples apart
+    bucket: Bucket | None = None  # batches of examples of similar length
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -300,6 +376,12 @@ class Dataset:
     def vocabulary(self) -> dict[str, list[str]]:
         """The class names of each field that has them."""
         return {name: list(f.labels) for name, f in self.fields.items() if f.labels}
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """What the numbers of each field of tokens mean."""
+        known = ((name, f.vocabulary) for name, f in self.fields.items())
+        return {name: vocabulary for name, vocabulary in known if vocabulary is not None}
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -334,11 +416,16 @@ class Dataset:
         for column in self.train.columns.values():
             role = "target" if column.field.target else "input"
             size = sum(part.bytes(column.field.name) for part in self.parts.values())
-            is_held = type(column.raw) is np.ndarray
+            is_held = type(column.raw) in (np.ndarray, Windows)
             where = "" if is_held else ", on disk"
             scaled = ", normalized" if column.mean is not None else ""
             changed = f", augmented: {column.augment}" if column.augment is not None else ""
             lines.append(f"  {column.field}  ({role}, {readable(size)}{where}{scaled}{changed})")
+            if column.lengths is not None and len(self.train):
+                steps = self.train.lengths(column.field.name)
+                lines[-1] += (
+                    f", {steps.min()} to {steps.max()} steps, {steps.mean():.1f} on average"
+                )
         return "\n".join(lines + ([f"  {self.note}"] if self.note else []))
 
 

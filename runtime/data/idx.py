@@ -219,6 +219,11 @@ def mnist(given: Given) -> Dataset:
     60,000 to train and 10,000 to test. Sets of the same form (Fashion-MNIST, KMNIST) are read too.
     A relative folder is looked for beside the `.net` file, then in the folders above it.
     """
+    return mnist_dataset(given)
+
+
+def mnist_dataset(given: Given) -> Dataset:
+    """The set in the argument `folder`. Raises E403 to E405."""
     folders = _mnist_folders(given)
     folder = first(folders, lambda place: _file_in(place, _MNIST[0]) is not None)
     if folder is None:

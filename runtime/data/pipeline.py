@@ -15,22 +15,25 @@ from ...dsl import syntax as ast
 from ...dsl.diagnostics import Failure, did_you_mean, fail
 from . import (  # noqa: F401  (they declare)
     arrays,
+    bits,
     embedded_sets,
     idx,
     images,
+    pairs,
+    scenes,
+    sequence_steps,
     steps,
     synthetic,
-    text_table,
+    table_source,
+    tasks,
+    texts,
 )
 from .arguments import Scope
 from .dataset import Dataset
 from .registry import SOURCES, STEPS
+from .settling import settle_vocabularies
 from .statistics import settle
-
-_LATER = {
-    "text": "windows over a text",
-    "pairs": "pairs of sentences",
-}
+from .vocabulary import Vocabulary
 
 
 def build_dataset(
@@ -41,12 +44,14 @@ def build_dataset(
     override_root: Path | None = None,
     name: str = "",
     progress: Callable[[str, int, int], None] | None = None,
+    vocabularies: Mapping[str, Vocabulary] | None = None,
 ) -> Dataset:
     """Evaluate a data expression.
 
     `base` is the folder of the `.net` file. `constants` gives the values of names: numbers and
     texts for arguments, and the `Expr` or `Dataset` of other `data` declarations as sources.
     `progress` is told what takes long, how much of it is done, and how much there is.
+    `vocabularies`: those of a trained net, by field, in place of the train part's own.
     """
     scope = Scope(base, constants or {}, override_root, progress)
     unsettled = _evaluate(value, scope, ())
@@ -55,7 +60,7 @@ def build_dataset(
     for field in unsettled.fields.values():
         if field.size == 0:
             raise fail("E412", f"an example of `{field}` holds no numbers", value.span)
-    dataset = settle(unsettled)
+    dataset = settle(settle_vocabularies(unsettled, vocabularies or {}, value.span))
     return replace(dataset, name=name) if name else dataset
 
 
@@ -86,10 +91,6 @@ def _source(value: ast.Expr, scope: Scope, busy: tuple[str, ...]) -> Dataset:
 
 
 def _unknown_source(name: ast.Name, scope: Scope) -> Failure:
-    if name.id in _LATER:
-        message = f"`{name.id}` ({_LATER[name.id]}) is not available in this version"
-        way_out = "prepare the arrays with NumPy and read them with `npz(…)` or `npy(…)`"
-        return fail("E417", message, name.span, help=way_out)
     if name.id in STEPS:
         way_out = f"a source comes first: `digits() -> {name.id}(…)`"
         return fail("E401", f"`{name.id}` is a step, not a source", name.span, help=way_out)

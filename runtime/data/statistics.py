@@ -46,6 +46,8 @@ def moments(part: Part, column: Column) -> tuple[Array, Array]:
     """
     if column.normalize == "channel":
         return _channels(part, column)
+    if column.normalize == "step":
+        return _sequences(part, column)
     step = _rows_at_once(column)
     count, mean, squares = 0.0, np.zeros(()), np.zeros(())
     for start in range(0, len(part), step):
@@ -70,6 +72,17 @@ def _settled(mean: Array, variance: Array) -> tuple[Array, Array]:
     deviation = np.sqrt(variance)
     flat = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
     return mean, np.where(flat, 1.0, deviation)
+
+
+def _sequences(part: Part, column: Column) -> tuple[Array, Array]:
+    """Mean and deviation of each feature over the steps that there are, the same at each step."""
+    raw = np.asarray(column.raw[part.indices], np.float64) / column.unit
+    steps = raw.shape[1]
+    lengths = column.length_column().rows(part.indices)
+    rows = raw[np.arange(steps) < lengths[:, None]]
+    mean, deviation = _settled(rows.mean(axis=0), rows.var(axis=0))
+    shape = column.field.shape
+    return np.broadcast_to(mean, shape).copy(), np.broadcast_to(deviation, shape).copy()
 
 
 def _channels(part: Part, column: Column) -> tuple[Array, Array]:

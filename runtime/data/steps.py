@@ -39,6 +39,8 @@ def _known(dataset: Dataset, given: Given, at: str, names: tuple[str, ...]) -> t
 def split(dataset: Dataset, given: Given) -> Dataset:
     """Hold out examples by chance: fractions or counts. The same seed gives the same parts.
 
+    Of a text blocks are held out: `valid` is what follows the train part, `test` is the end.
+
     `valid` comes from the train part; so does `test`, for sources without a test part of their
     own. Asking `test` of an embedded set that has one draws all parts anew.
     """
@@ -56,12 +58,19 @@ def split(dataset: Dataset, given: Given) -> Dataset:
             raise given.fail("E412", message, "test", help="leave out `test`: that part is used")
         pool = np.sort(np.concatenate([pool, test.indices]))
     counts = {name: _count(given, name, len(pool)) for name in ("valid", "test")}
-    order = pool[permutation(len(pool), given.integer("seed"), _SPLIT)]
-    ends = np.cumsum([counts["valid"], counts["test"]])
-    if ends[-1] >= len(pool):
-        message = f"nothing is left to train on: {ends[-1]} of {len(pool)} examples are held out"
-        raise given.fail("E412", message)
-    drawn_valid, drawn_test, rest = np.split(order, ends)
+    held, gaps = (
+        counts["valid"] + counts["test"],
+        (dataset.gap or 0) * sum(map(bool, counts.values())),
+    )
+    if held + gaps >= len(pool):
+        message = f"nothing is left to train on: {held} of {len(pool)} examples are held out"
+        note = f"and {gaps} between the parts, which share tokens with both" if gaps else ""
+        raise given.fail("E412", message, note=note)
+    if dataset.gap is not None:
+        rest, drawn_valid, drawn_test = _blocks(pool, counts["valid"], counts["test"], dataset.gap)
+    else:
+        order = pool[permutation(len(pool), given.integer("seed"), _SPLIT)]
+        drawn_valid, drawn_test, rest = np.split(order, [counts["valid"], held])
     parts = {"train": Part(train.columns, _sorted(rest))}
     if counts["valid"]:
         parts["valid"] = Part(train.columns, _sorted(drawn_valid))
@@ -69,6 +78,16 @@ def split(dataset: Dataset, given: Given) -> Dataset:
         parts["test"] = Part(train.columns, _sorted(drawn_test))
     drawn = dataset.with_parts(parts)
     return replace(drawn, own_test=dataset.own_test and not counts["test"])
+
+
+def _blocks(pool: Indices, valid: int, test: int, gap: int) -> tuple[Indices, Indices, Indices]:
+    """The beginning, what follows, and the end; `gap` examples are left out between them."""
+    n = len(pool)
+    begins_test = n - test
+    ends_valid = begins_test - (gap if test else 0)
+    begins_valid = ends_valid - valid
+    ends_train = begins_valid - (gap if valid else 0)
+    return pool[:ends_train], pool[begins_valid:ends_valid], pool[begins_test:]
 
 
 _SPLIT = 2**63  # an epoch that training never reaches: its order is the split's own
@@ -119,7 +138,7 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
     if scale == 0:
         raise given.fail("E409", "`scale` cannot be 0", "scale")
     for name in fields:
-        if dataset.fields[name].classes is not None:
+        if dataset.fields[name].classes is not None or dataset.fields[name].dtype == "i32":
             message = f"`{name}` is a class, and only numbers can be normalized"
             raise given.fail("E409", message, "fields", help="`-> one_hot` makes numbers of it")
         if per == "channel" and picture_shape(dataset.train.columns[name]) is None:
@@ -136,6 +155,7 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
                 image = picture_shape(column)
                 several = image is not None and image[0] > 1
                 way = per or (("channel" if several else "field") if column.pooled else "feature")
+                way = "step" if column.field.sequence and per is None else way
                 image = image if way == "channel" else column.image
                 changed[name] = replace(column, normalize=str(way), image=image)
         return changed
@@ -144,7 +164,8 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
 
 
 def _numeric_inputs(dataset: Dataset) -> tuple[str, ...]:
-    return tuple(n for n, f in dataset.fields.items() if not f.target and f.classes is None)
+    numeric = (f for f in dataset.fields.values() if not f.target and f.classes is None)
+    return tuple(f.name for f in numeric if f.dtype != "i32")
 
 
 @step("one_hot", Parameter("fields", "names", None))

@@ -12,19 +12,16 @@ import io
 import math
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...dsl.diagnostics import Failure, did_you_mean, fail
+from ...dsl.diagnostics import Failure, fail
 from ...dsl.source import Span
-from .arguments import Given, Parameter
-from .dataset import Array, Column, Dataset, Field, whole
+from .dataset import Array
 from .memory import check_fits
-from .places import find_file
-from .registry import source
 
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 _ASK_MEMORY = 20_000  # rows between looks at the memory left
@@ -40,6 +37,7 @@ class Table:
     words: dict[str, array[int]] = field(default_factory=dict)
     vocabulary: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: int = 0
+    lines: array[int] = field(default_factory=lambda: array("q"))  # where each row ends
 
     def labelled(self, name: str) -> tuple[Array, tuple[str, ...]]:
         """Numbers 0…k−1 and the k texts, in sorted order."""
@@ -133,7 +131,7 @@ class _Reading:
                 raise self._fail("E406", f"column {place + 1} has no name")
             if name in names[:place]:
                 raise self._fail("E406", f"two columns are called `{name}`")
-        if all(_number(name) is not None for name in names):
+        if all(finite_number(name) is not None for name in names):
             way_out = "write `header = false` if the first line is data"
             raise self._fail("E406", "the header holds only numbers", help=way_out)
         return names
@@ -144,7 +142,7 @@ class _Reading:
         for name, text in zip(table.names, row, strict=True):
             if self.only is not None and name not in self.only:
                 continue
-            if name in self.as_labels or (_number(text) is None and not _is_missing(text)):
+            if name in self.as_labels or (finite_number(text) is None and not _is_missing(text)):
                 table.words[name], table.vocabulary[name] = array("i"), {}
             else:
                 table.numbers[name] = array("d")
@@ -153,7 +151,7 @@ class _Reading:
         self._check_width(table, row)
         for name, text in zip(table.names, row, strict=True):
             if name in table.numbers:
-                value = _number(text)
+                value = finite_number(text)
                 if value is None:
                     raise self._bad_value(name, text)
                 table.numbers[name].append(value)
@@ -164,6 +162,7 @@ class _Reading:
                 seen = table.vocabulary[name]
                 table.words[name].append(seen.setdefault(label, len(seen)))
         table.rows += 1
+        table.lines.append(self.line)
 
     def _check_width(self, table: Table, row: list[str]) -> None:
         if len(row) != len(table.names):
@@ -198,7 +197,7 @@ class _Reading:
         return fail(code, f"`{self.path}`{joint}{message}", self.span, help=help)
 
 
-def _number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
     """A finite number in the usual notation (Python's `float` also takes `1_000` and `nan`)."""
     if "_" in text:
         return None
@@ -211,106 +210,3 @@ def _number(text: str) -> float | None:
 
 def _is_missing(text: str) -> bool:
     return text.strip().lower() in _MISSING
-
-
-# ---------------------------------------------------------------- the source
-
-
-@source(
-    "csv",
-    Parameter("file", "text"),
-    Parameter("target", "names", None),
-    Parameter("features", "names", None),
-    Parameter("delimiter", "text", ","),
-    Parameter("header", "flag", True),
-    Parameter("classes", "classes", None),
-)
-def csv_file(given: Given) -> Dataset:
-    """A table as text: the numeric columns as `features` [k] and one by one, the target by name.
-
-    Text columns become classes, numbered in sorted order; `classes = true` does so for a numeric
-    target, and `classes = 3` takes it as labels 0, 1, 2. Without a header columns are c1, c2, ….
-    """
-    path = find_file(given, "file")
-    delimiter = given.text("delimiter")
-    if len(delimiter) != 1 or delimiter in '\r\n"':
-        raise given.fail("E409", '`delimiter` is one character, such as ";"', "delimiter")
-    targets = given.names("target") or ()
-    classes = given.values["classes"]
-    if classes is not None and not targets:
-        raise given.fail("E409", "`classes` speaks about the target, and none is named", "classes")
-    table = read_table(
-        path,
-        delimiter=delimiter,
-        header=given.flag("header"),
-        as_labels=targets if classes is True else (),
-        span=given.place("file"),
-    )
-    for at, wanted in (("target", targets), ("features", given.names("features") or ())):
-        for name in wanted:
-            _check_known(given, at, name, table)
-    columns = _features(given, table, targets)
-    return whole("csv", columns + [_target(given, table, name, classes) for name in targets])
-
-
-def _check_known(given: Given, at: str, name: str, table: Table) -> None:
-    if name not in table.names:
-        shown = ", ".join(f"`{n}`" for n in table.names[:12])
-        near = did_you_mean(name, table.names)
-        message = f"`{table.path}` has no column `{name}`"
-        raise given.fail("E408", message, at, help=near or f"its columns are {shown}")
-
-
-def _features(given: Given, table: Table, targets: tuple[str, ...]) -> list[Column]:
-    asked = given.names("features")
-    names = asked or tuple(n for n in table.numbers if n not in targets)
-    for name in names:
-        if name in targets:
-            raise given.fail("E409", f"`{name}` is both a feature and the target", "features")
-        if name not in table.numbers:
-            message = f"column `{name}` holds texts, and a feature is a number"
-            raise given.fail("E407", message, "features")
-    columns = []
-    if names:
-        matrix = np.empty((table.rows, len(names)))
-        for place, name in enumerate(names):
-            matrix[:, place] = table.numeric(name)
-        columns.append(Column(Field("features", (len(names),), columns=names), matrix))
-        singles = [n for n in names if n != "features"]
-        columns += [Column(Field(n, ()), matrix[:, names.index(n)]) for n in singles]
-    for name in table.words:
-        if name not in targets:
-            columns.append(_label(table, name, target=False))
-    if not columns:
-        raise given.fail("E406", f"`{table.path}` holds no column besides the target", "file")
-    return columns
-
-
-def _label(table: Table, name: str, target: bool) -> Column:
-    kinds, labels = table.labelled(name)
-    described = Field(name, (), "i32", classes=len(labels), labels=labels, target=target)
-    return Column(described, kinds)
-
-
-def _target(given: Given, table: Table, name: str, classes: object) -> Column:
-    if name in table.words:
-        column = _label(table, name, target=True)
-        found = len(column.field.labels)
-        if isinstance(classes, int) and classes is not True and classes < found:
-            message = f"`{name}` has {found} different labels, and `classes` is {classes}"
-            raise given.fail("E419", message, "classes")
-        if isinstance(classes, int) and classes is not True:
-            column = replace(column, field=replace(column.field, classes=classes))
-        return column
-    values = table.numeric(name)
-    if not isinstance(classes, int) or isinstance(classes, bool):
-        return Column(Field(name, (), target=True), values)
-    wrong = np.flatnonzero((values != np.floor(values)) | (values < 0) | (values >= classes))
-    if len(wrong):
-        message = (
-            f"row {wrong[0] + 1} of `{table.path}` has `{name}` = {values[wrong[0]]:g}, "
-            f"and labels of {classes} classes are 0 to {classes - 1}"
-        )
-        raise given.fail("E419", message, "classes", help="`classes = true` numbers any labels")
-    described = Field(name, (), "i32", classes=classes, target=True)
-    return Column(described, values.astype(np.int32))

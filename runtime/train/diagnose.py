@@ -8,7 +8,7 @@ bad one; the plain interpreter then runs that step and looks at every value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from .job import Array, finite
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive steps: the arrays, the rows of their batches, and the number of the first."""
+    """Consecutive steps: the arrays, the rows of their batches, the number of the first, and how
+    many steps the sequences of each batch have."""
 
     fields: Mapping[str, Array]
     rows: NDArray[np.int64]
     batch: int
     scalars: Mapping[str, NDArray[np.float64]]
     first: int
+    lengths: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -41,14 +43,15 @@ class Stretch:
         """Step number `index` of the stretch, alone."""
         rows = self.rows[index * self.batch : (index + 1) * self.batch]
         scalars = {n: s[index : index + 1] for n, s in self.scalars.items()}
-        return Stretch(self.fields, rows, self.batch, scalars, self.first + index)
+        lengths = {c: each[index : index + 1] for c, each in self.lengths.items()}
+        return Stretch(self.fields, rows, self.batch, scalars, self.first + index, lengths)
 
 
 def run(program: Program, stretch: Stretch, seed: int) -> NDArray[np.float64]:
     """The recorded numbers of each step."""
     return program.run_steps(
         stretch.fields, stretch.rows, stretch.batch, stretch.scalars,
-        seed=seed, step=stretch.first,
+        seed=seed, step=stretch.first, lengths=stretch.lengths,
     )  # fmt: skip
 
 

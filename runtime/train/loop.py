@@ -11,17 +11,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...dsl.diagnostics import fail
-from ..data import permutation
+from ..data.orders import epoch_order
 from ..feeding import EpochFeed, Feeder
 from ..history import History, Row
 from ..schedules import Length, PlateauState, combined
 from ..session import Means, Program, Session, compile_graph, initial_values, requests_for, sizes_of
+from .carrying import check_continuous, is_stateful
 from .diagnose import Stretch, breakdown, run, sound
 from .interrupts import Interrupts
 from .job import Array, Job, Outcome
@@ -54,7 +56,10 @@ class _Run:
             raise fail("E502", "there are no training examples", job.span,
                        help="leave some for training: `split(valid = 0.1)`")  # fmt: skip
         self.batch = count if self.settings.batch is None else min(self.settings.batch, count)
-        per_epoch = -(-count // self.batch)
+        self.stateful = any(is_stateful(stage.graph) for stage in job.stages)
+        if self.stateful:
+            check_continuous(job)
+        per_epoch = count // self.batch if self.stateful else -(-count // self.batch)
         total = self.settings.steps or math.ceil((self.settings.epochs or 1) * per_epoch - 1e-9)
         self.length = Length(per_epoch, total)
         self.programs = [compile_graph(s.graph, self.batch, job.device) for s in job.stages]
@@ -152,10 +157,10 @@ class _Run:
 
     def _epoch(self, interrupts: Interrupts) -> None:
         state = self.state
-        count = len(self.feeder)
-        order = np.arange(count, dtype=np.int64)
-        if self.settings.shuffle:
-            order = permutation(count, self.settings.seed, state.epoch)
+        order = epoch_order(
+            self.job.dataset.train, self.batch, self.settings.seed, state.epoch,
+            shuffle=self.settings.shuffle, bucket=self.job.dataset.bucket, stateful=self.stateful,
+        )  # fmt: skip
         began = time.perf_counter()
         seen = state.means.examples
         last = min(self.length.per_epoch, self.length.total - state.step + state.in_epoch)
@@ -172,12 +177,12 @@ class _Run:
     def _run_stretch(self, feed: EpochFeed, steps: int) -> None:
         state = self.state
         began = time.perf_counter()
-        fields, rows = feed.take(steps)
+        fields, rows, lengths = feed.take(steps)
         sizes = sizes_of(len(rows), self.batch)
         rates = combined(
             self.settings.schedules, state.step + 1, len(sizes), self.length, state.plateau.rate
         )
-        stretch = Stretch(fields, rows, self.batch, {"rate": rates}, state.step + 1)
+        stretch = Stretch(fields, rows, self.batch, {"rate": rates}, state.step + 1, lengths)
         found = self._alone(stretch) if self._is_single else self._in_turns(stretch)
         state.means.add(found, sizes)
         state.step += len(sizes)
@@ -217,7 +222,7 @@ class _Run:
                 seed = (self.settings.seed + number * _SEED_STRIDE) % 2**63
                 for turn in range(stage.turns):
                     first = (one.first - 1) * stage.turns + turn + 1
-                    again = Stretch(one.fields, one.rows, one.batch, one.scalars, first)
+                    again = replace(one, first=first)
                     found = self._checked(program, again, seed)
                     for name, number_ in zip(program.recorded, found[0], strict=True):
                         row.setdefault(name, float(number_))

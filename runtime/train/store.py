@@ -8,6 +8,8 @@ job.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from ...dsl.diagnostics import fail
 from ..checkpoint import Checkpoint, check_signature, load, save
+from ..data import Dataset
 from .job import Array, Job
 from .state import State
 
@@ -50,6 +53,8 @@ class Store:
             "shuffle": job.settings.shuffle,
             "examples": len(job.dataset.train),
             "augment": str(job.settings.augment or "none"),
+            "bucket": str(job.dataset.bucket or "none"),
+            "words": _digest(job.dataset),
             "bound": dict(job.bound),
             "fields": [f.as_json() for f in job.dataset.fields.values()],
             "statistics": job.dataset.statistics,
@@ -99,7 +104,8 @@ class Store:
         names = {
             "net": "the net", "seed": "the seed", "batch": "the batch size",
             "shuffle": "shuffling", "examples": "the number of training examples",
-            "augment": "the augmentation",
+            "augment": "the augmentation", "bucket": "the bucketing",
+            "words": "the digest of the vocabularies",
             "bound": "the fields that feed the inputs", "settings": "the settings of the net",
         }  # fmt: skip
         for key, what in names.items():
@@ -109,6 +115,15 @@ class Store:
                     f"and is {ours[key]} now"
                 )
                 raise fail("E547", message, help="resume with the same settings, or train afresh")
+
+
+def _digest(dataset: Dataset) -> str:
+    """Tells vocabularies apart; "" where there are none."""
+    known = dataset.vocabularies
+    if not known:
+        return ""
+    facts = json.dumps({n: v.as_json() for n, v in sorted(known.items())}, sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def split_best(tensors: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -314,7 +314,7 @@ def test_feeds_give_the_same_epoch_from_any_step_on(
         found = []
         with feeder.epoch(order, batch, start, 2) as feed:
             while sum(map(len, found)) < 30 - start * batch:
-                fields, rows = feed.take(3)
+                fields, rows, _ = feed.take(3)
                 found.append(fields["x"][rows])
         np.testing.assert_array_equal(np.concatenate(found), whole[start * batch :])
 

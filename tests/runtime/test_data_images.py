@@ -177,7 +177,7 @@ def test_what_memory_does_not_hold_is_decoded_as_it_is_needed(
     order = np.array([4, 1, 0, 3], np.int64)
     requests = {"x": Request("image", "f32", (3, 4, 6))}
     with Feeder(lazy.train, requests, stream=True).epoch(order, 2) as feed:
-        fields, rows = feed.take(2)
+        fields, rows, _ = feed.take(2)
         np.testing.assert_array_equal(fields["x"][rows], held.train.array("image")[order])
 
 

@@ -98,7 +98,6 @@ def test_xor_is_its_truth_table() -> None:
     [
         ("digit()", "E401", "digit", "did you mean `digits`?"),
         ("normalize", "E401", "normalize", "a source comes first"),
-        ('text("story.txt")', "E417", "text", "npz"),
         ("digits() -> normalise", "E402", "normalise", "did you mean `normalize`?"),
         ("digits() -> iris()", "E402", "iris", "iris"),
         ("digits() -> split(vaild = 0.1)", "E409", "vaild = 0.1", "did you mean `valid`?"),

@@ -347,7 +347,7 @@ def test_streamed_examples_are_those_of_memory() -> None:
         with Feeder(part, requests, stream=stream).epoch(order, 8, start=2) as feed:
             steps_left = 4
             while steps_left:
-                fields, places = feed.take(3 if steps_left > 3 else steps_left)
+                fields, places, _ = feed.take(3 if steps_left > 3 else steps_left)
                 taken.append(fields["x"][places])
                 steps_left -= len(sizes_of(len(places), 8))
         found.append([np.concatenate(taken)])
