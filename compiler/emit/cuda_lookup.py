@@ -89,14 +89,7 @@ def _scatter(kernel: Scatter, capacity: int, tuning: Tuning) -> CudaKernel:
             _marks(out, frame, kernel, words, threads, places, example)
             out.sync()
             with out.block(f"if c < {columns}"), out.block(f"for w in range({words})"):
-                out.line("word = marks[w]")
-                with out.block("if word != 0"), out.block(f"for j in range({_BITS})"):
-                    with out.block("if (word >> j) & 1"):
-                        out.line(f"r = base + w * {_BITS} + j")
-                        at = _element(kernel.source, "r", rows, across, example)
-                        place = _place(frame, kernel.source, {**at, 1: "c"})
-                        term = f"added + {load(place, dtype)}"
-                        out.line(f"added = np.int32({term})" if dtype == "i32" else f"added = {term}")
+                _marked(out, frame, kernel, example)
             out.sync()
         with out.block(f"if c < {columns}"):
             place = _place(frame, kernel.target, {BATCH: example, 0: "k", 1: "c"})
@@ -121,6 +114,19 @@ def _marks(
                 with out.block(f"if {_kept(load(place, 'i32'), kernel.count)} == k"):
                     out.line("word |= np.int64(1) << j")
         out.line("marks[w] = word")
+
+
+def _marked(out: Text, frame: Frame, kernel: Scatter, example: str) -> None:
+    """A thread adds its column of the rows that a word marks."""
+    rows, across = kernel.rows.size, kernel.rows.batched and not kernel.each
+    out.line("word = marks[w]")
+    bits, bit = f"for j in range({_BITS})", "if (word >> j) & 1"
+    with out.block("if word != 0"), out.block(bits), out.block(bit):
+        out.line(f"r = base + w * {_BITS} + j")
+        at = _element(kernel.source, "r", rows, across, example)
+        place = _place(frame, kernel.source, {**at, 1: "c"})
+        term = f"added + {load(place, kernel.source.dtype)}"
+        out.line(f"added = np.int32({term})" if kernel.source.dtype == "i32" else f"added = {term}")
 
 
 def _element(a: Access, row: str, rows: int, across: bool, example: str) -> dict[int, str]:
