@@ -54,7 +54,7 @@ class Recurring:
 def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
     """The statement. Raises Failure E280 to E284, and what the body raises."""
     options = _options(statement, scope)
-    sequences = [(i, _sequence(i, scope)) for i in statement.inputs]
+    sequences = [(i, _per_example(_sequence(i, scope))) for i in statement.inputs]
     steps = _steps(sequences, scope)
     clocks = {clock_of(x) for _, x in sequences}
     plan = Recurrence(
@@ -142,6 +142,11 @@ def _sequence(i: s.ScanInput, scope: Scope) -> Value:
         labels=made(x, i.sequence.span, scope) if isinstance(x, Value) else (),
         help="a sequence is [T, n]: T steps of n numbers",
     )
+
+
+def _per_example(x: Value) -> Value:
+    """A sequence for each example: what lowering expects of every scan."""
+    return x if x.type.batched else apply("broadcast", x, shape=x.shape, batch=True)
 
 
 def _steps(sequences: Sequence[tuple[s.ScanInput, Value]], scope: Scope) -> int:

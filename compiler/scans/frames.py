@@ -122,7 +122,9 @@ class _Frames:
         """v computed for each step on its own, or from all steps together; None where neither."""
         family = v.op.family
         if v.op.name == "one_hot":
-            return self._same(v, v.args, frame)
+            args = (self.rows(v.args[0], frame),)  # its axis of one element stays where it is
+            made = Value(v.op, args, v.attrs, v.op.type_of(args, v.attrs), v.origin)
+            return _Made(rows=made, frame=frame)
         if is_elementwise(v.op):
             return self._elementwise(v, frame)
         if family == "reduction":
