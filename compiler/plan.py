@@ -43,11 +43,10 @@ class Buffer:
 
     `offset` in bytes. A batched buffer holds `capacity` examples one after another, each
     contiguous in C order. With a frame there are as many for each step: step after step, packed by
-    the examples that a batch really has. `name` is unique for every kind but temp, scratch and view.
-    Where the
-    compiler chose another layout than the user's, `order` is not empty: axis k of memory is axis
-    `order[k]` of the user's array, and `type.shape` is the stored one; reading gives the user's
-    orientation back.
+    the examples that a batch really has. `name` is unique for every kind but temp, scratch and
+    view. Where the compiler chose another layout than the user's, `order` is not empty: axis k of
+    memory is axis `order[k]` of the user's array, and `type.shape` is the stored one; reading gives
+    the user's orientation back.
     Scratch: `type.size` elements per thread (`capacity` does not count).
     """
 

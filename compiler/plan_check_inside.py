@@ -32,7 +32,8 @@ def inner_plan(plan: Plan, kernel: Recurrence, fault: Callable[[str], Exception]
     waits = [w for part in kernel.waits for w in part]
     starts = {len(kernel.before), len(kernel.before) + len(kernel.turns)}
     barriers = tuple(k > 0 and (w or k in starts) for k, w in enumerate(waits))
-    return Plan(kernel.label, kernel.inside, barriers, tuple(buffers), offset, plan.capacity, {}, {})
+    inside = kernel.inside
+    return Plan(kernel.label, inside, barriers, tuple(buffers), offset, plan.capacity, {}, {})
 
 
 def _room(spot: Spot) -> Type:

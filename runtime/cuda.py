@@ -13,6 +13,7 @@ states are those after the chunk. Restore a snapshot to go back.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -119,12 +120,14 @@ class CudaLoaded:
 
     # ------------------------------------------------------------ running
 
-    def run(self, batch: int, *, seed: int = 0, step: int = 1) -> dict[str, float]:
+    def run(
+        self, batch: int, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
+    ) -> dict[str, float]:
         """One run on what was written; gives the recorded scalars."""
         if not 0 < batch <= self.plan.capacity:
             raise ValueError(f"a batch of {batch} does not fit: 1 to {self.plan.capacity}")
         with device_errors(self._cuda), simulation():
-            self._begin(seed, step)
+            self._begin(seed, step, batch)
             self._launch(batch)
             return {name: float(self.read(name)) for name in self.plan.recorded}
 
@@ -158,7 +161,7 @@ class CudaLoaded:
         for index in range(last - first):
             start = index * feed.batch
             batch = min(feed.batch, len(mine) - start)
-            self._begin(seed, step + first + index)
+            self._begin(seed, step + first + index, batch)
             for name, column in numbers.items():
                 self._own.put[1, 1](column, index, *self._place(self._named(name)))
             for name, (source, rows) in sources.items():
@@ -170,10 +173,10 @@ class CudaLoaded:
         found = records.copy_to_host()[: (last - first) * width]
         return np.asarray(found, np.float64).reshape(last - first, width)
 
-    def _begin(self, seed: int, step: int) -> None:
+    def _begin(self, seed: int, step: int, batch: int) -> None:
         """Header of the arena, and the scalar `step` where the plan has one."""
         signed = (seed + 2**63) % 2**64 - 2**63
-        self._own.begin[1, 1](self._views["i64"], signed, step)
+        self._own.begin[1, 1](self._views["i64"], signed, step, batch)
         buffer = self._scalar_step
         if buffer is not None:
             view, place = self._place(buffer)

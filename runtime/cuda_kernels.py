@@ -23,11 +23,12 @@ def gather(source: Any, rows: Any, first: int, batch: int, size: int, target: An
 
 
 @cuda.jit(cache=True)  # type: ignore[untyped-decorator]
-def begin(header: Any, seed: int, step: int) -> None:
-    """The header of the arena: seed, step, first example."""
+def begin(header: Any, seed: int, step: int, batch: int) -> None:
+    """The header of the arena: seed, step, first example, examples."""
     header[0] = seed
     header[1] = step
     header[2] = 0
+    header[3] = batch
 
 
 @cuda.jit(cache=True)  # type: ignore[untyped-decorator]

@@ -83,8 +83,9 @@ class PlanOracle:
         return self._memory(index)[: prod(shape)].reshape(shape).copy()
 
     def run(
-        self, batch: int = 1, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
-    ) -> dict[str, float]:
+        self, batch: int = 1, *, seed: int = 0, step: int = 1,
+        lengths: Mapping[str, int] | None = None,
+    ) -> dict[str, float]:  # fmt: skip
         """One step on what was written."""
         self.examples, self.seed, self.step = batch, seed, step
         self.lengths = lengths or {}

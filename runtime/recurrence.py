@@ -31,7 +31,8 @@ def clear(typingctx: Any, target: Any, size: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = builder.inttoptr(args[0], I8.as_pointer())
-        cgutils.memset(builder, place, args[1], ir.Constant(I8, 0))
+        zero = ir.Constant(I8, 0)
+        cgutils.memset(builder, place, args[1], zero)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), lower

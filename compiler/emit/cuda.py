@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import ALIGN, AnyKernel, Buffer, Lookup, Loops, Plan, Scatter
+from ..plan import ALIGN, AnyKernel, Buffer, Lookup, Loops, Plan, Product, Scatter
 from .cuda_kernel import CudaKernel, Tuning
 from .cuda_lookup import emit_lookup
 from .cuda_loops import emit_loops
@@ -45,11 +45,15 @@ def emit_kernel(
 ) -> tuple[CudaKernel, ...]:
     """The texts that one kernel of the plan needs, in the order in which they run."""
     tuning = tuning or Tuning()
+    if kernel.frame is not None:
+        raise TypeError(f"`{kernel.label}`: sequences are not written for CUDA")
     if isinstance(kernel, Loops):
         return emit_loops(kernel, capacity, tuning)
     if isinstance(kernel, Lookup | Scatter):
         return emit_lookup(kernel, capacity, tuning)
-    return emit_product(kernel, capacity, tuning)
+    if isinstance(kernel, Product):
+        return emit_product(kernel, capacity, tuning)
+    raise TypeError(f"`{kernel.label}`: recurrences are not written for CUDA")
 
 
 def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from math import prod
 
 from ..plan import Access, Extent, Stage
-from .cuda_text import Indices, draws, positions
+from .cuda_text import Indices, counts_examples, draws, positions
 from .cuda_writer import VIEWS, Text, times, total
 
 BATCH = -1  # the batch, as an axis
@@ -146,7 +146,7 @@ class Frame:
     @property
     def views(self) -> tuple[str, ...]:
         used = {VIEWS[dtype][0] for _, dtype in self.bases}
-        if any(draws(s) for s in self.stages):
+        if any(draws(s) or counts_examples(s) for s in self.stages):
             used.add("i64")
         return tuple(v for v in VIEW_ORDER if v in used)
 

@@ -95,7 +95,7 @@ class Program:
         """One function of `scalar.FUNCTIONS`, its result of type `dtype`."""
         name, arguments = call.function, call.arguments
         if name == "batch":
-            return f"{NUMPY[dtype]}(batch)"
+            return f"{NUMPY[dtype]}(i64[3])"
         if name in NUMPY:  # a conversion: through that type, even where the let has another
             own = self.kind(arguments[0]) or name
             return convert(convert(self.value(arguments[0], own, at), own, name), name, dtype)
@@ -171,6 +171,12 @@ def positions(stage: Stage) -> set[int]:
     """The axes whose positions are used (−1: the flat index)."""
     found = {s.axis for s in operands(stage) if isinstance(s, Position)}
     return found | ({-1} if draws(stage) else set())
+
+
+def counts_examples(stage: Stage) -> bool:
+    """Whether the stage asks for the number of examples of the batch."""
+    calls = (let.expression for let in stage.lets)
+    return any(isinstance(c, Call) and c.function == "batch" for c in calls)
 
 
 def draws(stage: Stage) -> bool:
