@@ -23,6 +23,7 @@ Every word that a `.net` file can use. `scripts/make_reference.py` writes this p
 TITLES = {
     "layers.net": "Layers",
     "images.net": "Layers of images `[channels, height, width]`",
+    "sequences.net": "Layers of sequences",
     "normalisation.net": "Normalisation",
     "activations.net": "Activations",
     "losses.net": "Losses",

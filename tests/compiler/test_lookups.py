@@ -12,7 +12,7 @@ from chainrule.compiler.plan import Extent, Lookup, Plan, Product, Scatter
 from chainrule.compiler.plan_report import kernel_cost
 from chainrule.compiler.types import Frame, ShapeError, Type
 from chainrule.compiler.value import Value
-from tests.compiler.netcase import check_gradients, net
+from tests.compiler.netcase import check_gradients, mistakes, net
 from tests.compiler.plancase import assert_plan_is_right, training
 
 WORDS = """
@@ -109,6 +109,20 @@ def test_few_classes_stay_a_product() -> None:
 @pytest.mark.parametrize("body", [WORDS, ONE_HOT])
 def test_gradients_agree_with_finite_differences(body: str) -> None:
     check_gradients(net(f"net t {{{body}}}"))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("class[7]", 5), ("tokens[4, 7]", 20)])
+def test_an_embedding_learns_a_row_for_each_class(kind: str, size: int) -> None:
+    graph = net(f"net t {{ input w: {kind}\n output w -> embedding(5) -> flatten -> dense(3) }}")
+    shapes = {name: known.value.shape for name, known in graph.leaves.items()}
+    assert shapes["embedding.E"] == (7, 5) and shapes["dense.W"] == (3, size)
+    text = f"input w: {kind}\n input y: class[3]\n z = w -> embedding(5) -> flatten -> dense(3)"
+    check_gradients(net(f"net t {{ {text}\n loss cross_entropy(z, y) }}"))
+
+
+def test_an_embedding_of_numbers_is_refused() -> None:
+    (found,) = mistakes("net t { input x: [7]\n output x -> embedding(5) }")
+    assert found.code == "E308"
 
 
 def test_a_gather_has_a_second_derivative() -> None:
