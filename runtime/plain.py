@@ -45,7 +45,7 @@ def first_not_finite(
     """The first value with NaN or infinity, so its operands are finite; a leaf counts too."""
     roots = [o.value for o in graph.outputs]
     for v, result in computed(roots, given, Run(batch, seed, step)):
-        if v.type.is_float and not np.all(np.isfinite(result)):
+        if v.type.is_float and v.op.family != "scan" and not np.all(np.isfinite(result)):
             return v
     return None
 
@@ -79,6 +79,11 @@ def _given(v: Value, given: Given, run: Run) -> Array:
     if name not in given and name == "step":
         return np.asarray(run.step, v.type.numpy)
     array = np.asarray(given[name], dtype=v.type.numpy)
+    if v.type.frame is not None:  # a user has examples of steps, the graph steps of examples
+        array = np.swapaxes(array, 0, 1)
+        shape: tuple[int, ...] = (v.type.frame.steps, run.batch, *v.shape)
+        if array.shape == shape:
+            return array.reshape(-1, *v.shape)
     shape = (run.batch, *v.shape) if v.type.batched else v.shape
     if array.shape != shape:
         raise ValueError(f"`{name}` has shape {list(array.shape)}, expected {list(shape)}")

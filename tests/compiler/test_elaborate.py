@@ -327,7 +327,9 @@ net t {
 
 
 def test_a_size_conflict_names_both_facts() -> None:
-    (found,) = mistakes("net t {\n  input x: [28, 28]\n  output x -> dense(3)\n}")
+    (found,) = mistakes(
+        "block one { input x: [n] output x }\nnet t {\n  input x: [28, 28]\n  output x -> one\n}"
+    )
     assert found.code == "E312"
     assert "[28, 28]" in found.message
     assert "flatten" in found.help
@@ -362,20 +364,6 @@ net t {
 def test_a_loss_must_be_a_number() -> None:
     (found,) = mistakes("net t {\n  input x: [4]\n  loss x^2\n}")
     assert (found.code, found.span.line) == ("E316", 3)
-
-
-def test_scan_says_that_it_is_not_compiled_yet() -> None:
-    (found,) = mistakes("""
-net t {
-  input xs: [5, 4]
-  scan x in xs with h: [4] = 0 {
-    h = h + x
-    yield h
-  }
-  output yielded
-}
-""")
-    assert found.code == "E250"
 
 
 def test_a_long_sum_and_a_long_pipe_do_not_exhaust_the_stack() -> None:
