@@ -19,6 +19,7 @@ from .channels import channels_last
 from .contract import contract
 from .graph import Graph
 from .layout import layout
+from .lookups import looked_up
 from .masks import slopes_from_results
 from .partial import within_examples
 from .rewrite import Trace, rewritten
@@ -59,6 +60,11 @@ SCANS = Pass(
     "what is not recurrent is done for all steps at once, step after step in memory",
     lambda graph, trace: framed(graph),
 )
+LOOKUPS = Pass(
+    "lookups",
+    "products with the one-hot vectors of all steps are rows of the matrix",
+    lambda graph, trace: looked_up(graph),
+)
 MASKS = Pass(
     "masks",
     "the slope of a ReLU is read from its result",
@@ -85,7 +91,7 @@ PARTIAL = Pass(
     lambda graph, trace: within_examples(graph),
 )
 OPTIMISE = (TIDY, SIMPLIFY, TIDY)
-LOWER = (SCANS, MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
+LOWER = (SCANS, LOOKUPS, MASKS, CHANNELS, CONTRACT, LAYOUT, PARTIAL)
 
 
 def run_passes(

@@ -8,11 +8,16 @@ import pytest
 from chainrule.compiler.autodiff import gradient
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import apply
+from chainrule.compiler.pipeline import compile_plan
 from chainrule.compiler.plan import Extent, Lookup, Plan, Product, Scatter
+from chainrule.compiler.plan_check import check_plan
 from chainrule.compiler.plan_report import kernel_cost
+from chainrule.compiler.step import with_gradients
 from chainrule.compiler.types import Frame, ShapeError, Type
 from chainrule.compiler.value import Value
-from tests.compiler.netcase import check_gradients, mistakes, net
+from chainrule.runtime.plain import run_graph
+from chainrule.runtime.plan_oracle import run_plan
+from tests.compiler.netcase import check_gradients, mistakes, net, random_values
 from tests.compiler.plancase import assert_plan_is_right, training
 
 WORDS = """
@@ -27,6 +32,18 @@ ONE_HOT = """
   input y: class[9]
   h = one_hot(word) -> dense(6) -> tanh
   loss cross_entropy(h -> dense(9), y)
+"""
+
+
+LETTERS = """
+  input text: tokens[4, 9]
+  input y: class[3]
+  param U: [6, 9] ~ glorot
+  param W: [6, 6] ~ glorot
+  scan x in one_hot(text) with h: [6] = 0 {
+    h = tanh(U @ x + W @ h)
+  }
+  loss cross_entropy(h -> dense(3), y)
 """
 
 
@@ -101,6 +118,22 @@ def test_one_hot_inputs_are_looked_up_in_matrices_stored_that_way_round() -> Non
     assert sum(isinstance(k, Product) for k in plan.kernels) == 3  # of the second layer
 
 
+def test_one_hot_vectors_of_all_steps_are_looked_up_at_once() -> None:
+    graph = with_gradients(net(f"net t {{{LETTERS}}}"))
+    plan = compile_plan(graph, 5)
+    check_plan(plan)
+    values = random_values(graph, 3)
+    expected = run_graph(graph, values, batch=3)
+    stored = {n: plan.buffer(n).stored(a) for n, a in values.items()}
+    oracle = run_plan(plan, stored, batch=3)
+    for o in graph.of_kind("gradient"):
+        want = expected[o.kind, o.name]
+        np.testing.assert_allclose(oracle.read(o.name), want, atol=1e-12, err_msg=o.name)
+    (kernel,), (total,) = lookups(plan), scatters(plan)
+    assert kernel.frame == total.frame == Frame("", 4)
+    assert kernel.table.strides == (6, 1), "the matrix is stored in rows"
+
+
 def test_few_classes_stay_a_product() -> None:
     plan = assert_plan_is_right(training(ONE_HOT.replace("class[9]", "class[5]")))
     assert not lookups(plan)
@@ -155,8 +188,6 @@ def test_a_lookup_moves_only_the_rows_that_are_asked_for() -> None:
 
 
 def test_repeated_ids_add_up() -> None:
-    from chainrule.runtime.plan_oracle import run_plan
-
     plan = planned(apply("scatter", FOUR, G, rows=7, batch=True))
     g = np.arange(48.0).reshape(2, 4, 6)
     oracle = run_plan(plan, {"t": np.full((2, 4), 3), "g": g}, batch=2)

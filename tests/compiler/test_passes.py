@@ -363,7 +363,7 @@ def test_an_observer_sees_what_each_pass_changed() -> None:
     graph = with_gradients(stabilise(net(SOFTMAX)))
     better = optimise(graph, observer=lambda p, a, b: seen.append((p.name, a, b)))
     low = lower(better, observer=lambda p, a, b: seen.append((p.name, a, b)))
-    lowering = ["sequences", "masks", "channels", "contract", "layout", "partial"]
+    lowering = ["sequences", "lookups", "masks", "channels", "contract", "layout", "partial"]
     assert [name for name, _, _ in seen] == ["scans", "simplify", "scans", *lowering]
     assert seen[0][1] is graph and seen[-1][2] is low
 
