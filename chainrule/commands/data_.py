@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..runtime.data import Dataset
 
 
+SHOWN = 3  # examples printed as text
+
+
 @click.command("data")
 @file_argument
 @click.option(
@@ -48,11 +51,14 @@ def command(
 ) -> None:
     """Tell parts, fields and sizes of the data that FILE trains on.
 
+    Of texts the first examples are printed, as the vocabulary has them.
+
     With --output, draw examples of the train part: the first of each row as
     measuring sees it, the others as the epochs of training do.
     """
     from ..dsl.diagnostics import fail
     from ..project import choose_train, dataset_of, open_module, settings_given
+    from ..runtime.data.showing import shown_examples
 
     module = open_module(file, settings_given(settings))
     train = choose_train(module, train_name)
@@ -60,6 +66,8 @@ def command(
         raise fail("E608", f"{file} has no `train` declaration", help="`train net on data { … }`")
     dataset = dataset_of(module, train, data_root)
     say(dataset.describe())
+    for line in shown_examples(dataset, SHOWN):
+        say(line)
     if output is not None:
         _draw(output, dataset, rows, columns, seed)
 

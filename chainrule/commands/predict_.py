@@ -51,9 +51,10 @@ def command(
     data_root: Path | None,
     out: Path | None,
 ) -> None:
-    """Run a trained net on EXAMPLES (.csv, .npz or .json).
+    """Run a trained net on EXAMPLES (.csv, .npz, .json, or .txt).
 
     A classifier's predictions carry the most likely class beside the scores.
+    Texts stand in a column, in a list, or in a .txt file, one on each line.
     """
     from ..model import Model
     from ..project import open_module, settings_given
@@ -66,7 +67,7 @@ def command(
     arrays = read_examples(examples, _fields(model))
     found = model.predict(arrays)
     results = dict(found) if isinstance(found, dict) else {_only_output(model): found}
-    results = {**_labelled(model, results), **results}
+    results = {**_labelled(model, results), **_spoken(model, results), **results}
     if output is None:
         say(_csv(results))
         return
@@ -82,6 +83,8 @@ def _only_output(model: Model) -> str:
 def _fields(model: Model) -> list[Field]:
     """What the file must hold: the inputs that predictions are made from."""
     from ..runtime.data import Field
+    from ..runtime.data.dataset import LENGTH
+    from ..sequences import has_steps
 
     known = {}
     if model.dataset is not None:
@@ -91,11 +94,18 @@ def _fields(model: Model) -> list[Field]:
         known = {name: model.dataset.fields[field] for name, field in bound.items()}
     fields = []
     for leaf in model.evaluation.inputs:
-        if leaf.name in model.session.targets:
+        if leaf.name in model.session.targets or leaf.name.endswith(LENGTH):
             continue
         type, data = leaf.value.type, known.get(leaf.name)
         columns = data.columns if data is not None and data.size == type.size else ()
-        fields.append(Field(leaf.name, type.shape, type.dtype, type.classes, columns=columns))
+        steps = has_steps(leaf)
+        words = model.vocabularies.get(leaf.name) if steps and type.classes else None
+        fields.append(
+            Field(
+                leaf.name, type.shape, type.dtype, type.classes, columns=columns,
+                sequence=steps, vocabulary=words,
+            )
+        )  # fmt: skip
     return fields
 
 
@@ -114,6 +124,24 @@ def _labelled(model: Model, results: dict[str, Any]) -> dict[str, Any]:
             labels = fields[target].labels if target in fields else ()
             found[target] = np.array(labels)[kinds] if len(labels) == classes else kinds
             break
+    return found
+
+
+def _spoken(model: Model, results: dict[str, Any]) -> dict[str, Any]:
+    """The most likely token at each step as text, for each target of tokens that an output
+    answers."""
+    from ..runtime.data.showing import texts_of
+
+    found: dict[str, Any] = {}
+    for target in model.session.targets:
+        if target not in model.evaluation.leaves:
+            continue
+        type = model.evaluation.leaves[target].value.type
+        words = model.vocabularies.get(target) if len(type.shape) == 1 and type.classes else None
+        for scores in results.values():
+            if words is not None and scores.shape[1:] == (*type.shape, type.classes):
+                found[target] = np.array(texts_of(scores.argmax(axis=2), words, None))
+                break
     return found
 
 

@@ -19,20 +19,22 @@ from ...dsl.diagnostics import Failure, did_you_mean, fail
 from ..files import write_bytes, write_text
 from .arrays import read_npz
 from .dataset import NUMPY, Array, Field, shape_text
+from .memory import readable
 from .text_table import Table, read_table
 
+_LARGEST_TEXT = 256 << 20  # bytes
 _FORMATS = "`.csv`, `.npz` and `.json`"
 
 
-def read_examples(path: Path, fields: Sequence[Field]) -> dict[str, Array]:
-    """The values of each field from a user's file."""
+def read_examples(path: Path, fields: Sequence[Field]) -> dict[str, Any]:
+    """The values of each field from a user's file: an array, or a list of texts or sequences."""
     if not path.is_file():
         reason = "is not a regular file" if path.exists() else "does not exist"
         raise fail("E403", f"`{path}` {reason}", help="give a file of examples to predict")
-    readers = {".csv": _from_csv, ".npz": _from_npz, ".json": _from_json}
+    readers = {".csv": _from_csv, ".npz": _from_npz, ".json": _from_json, ".txt": _from_text}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise fail("E418", f"`{path}`: examples are read from {_FORMATS} files")
+        raise fail("E418", f"`{path}`: examples are read from {_FORMATS} files, texts from `.txt`")
     examples = reader(path, fields)
     counts = {name: len(values) for name, values in examples.items()}
     if len(set(counts.values())) > 1:
@@ -50,17 +52,20 @@ def expected_columns(field: Field) -> list[str]:
     return [f"{field.name}[{i}]" for i in range(field.size)]
 
 
-def _from_csv(path: Path, fields: Sequence[Field]) -> dict[str, Array]:
-    labels = [f.name for f in fields if f.labels]
+def _from_csv(path: Path, fields: Sequence[Field]) -> dict[str, Any]:
+    labels = [f.name for f in fields if f.labels or f.vocabulary is not None]
     header = _has_header(path)
     table = read_table(path, header=header, as_labels=labels if header else ())
     named = {field.name: _named_columns(field, table) for field in fields}
     lone = fields[0] if len(fields) == 1 else None
     if lone is not None and len(named[lone.name]) < lone.size and len(table.names) == lone.size:
         named[lone.name] = list(table.names)  # by position: one field, as many columns
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     for field in fields:
         columns = named[field.name]
+        if field.vocabulary is not None and field.name in table.words:
+            found[field.name] = _texts(table, field.name)
+            continue
         if len(columns) < field.size:
             raise _missing_columns(path, field, table)
         if field.labels and columns[0] in table.words:
@@ -152,7 +157,28 @@ def _pick(path: Path, field: Field, arrays: Mapping[str, Any]) -> Any:
     raise fail("E418", message, help=near or f"it holds {shown}; `{field}` is needed")
 
 
-def _from_json(path: Path, fields: Sequence[Field]) -> dict[str, Array]:
+def _from_text(path: Path, fields: Sequence[Field]) -> dict[str, Any]:
+    """One text on each line, for the only field."""
+    if len(fields) != 1 or fields[0].vocabulary is None:
+        shown = ", ".join(f"`{field}`" for field in fields)
+        message = f"`{path}`: a `.txt` file holds texts for the only input of a net, and it has"
+        raise fail("E418", f"{message} {shown}")
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST_TEXT:
+            raise fail("E418", f"`{path}` is larger than {readable(_LARGEST_TEXT)}")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise fail("E403", f"cannot read `{path}`: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise fail("E427", f"`{path}` is not UTF-8 text", help="save it as UTF-8") from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise fail("E418", f"`{path}` holds no examples")
+    return {fields[0].name: texts}
+
+
+def _from_json(path: Path, fields: Sequence[Field]) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
@@ -173,7 +199,14 @@ def _from_json(path: Path, fields: Sequence[Field]) -> dict[str, Array]:
     }
 
 
-def _json_array(path: Path, field: Field, values: Any) -> Array:
+def _json_array(path: Path, field: Field, values: Any) -> Any:
+    if field.vocabulary is not None and isinstance(values, str):
+        return [values]
+    if field.sequence and isinstance(values, list) and values:
+        texts = field.vocabulary is not None and all(isinstance(v, str) for v in values)
+        lists = all(isinstance(v, list) for v in values)
+        if texts or (lists and len({len(v) for v in values}) > 1):
+            return values
     if field.labels and isinstance(values, list) and all(isinstance(v, str) for v in values):
         return _labels(path, field, values)
     try:
@@ -193,6 +226,8 @@ def _typed(path: Path, field: Field, values: Array) -> Array:
     n = values.shape[0]
     if n == 0:
         raise fail("E418", f"`{path}` holds no examples")
+    if field.sequence and values.ndim == 1 + len(field.shape) and values.size != n * field.size:
+        return values  # shorter than the longest: the model says whether it takes them
     if values.size != n * field.size:
         raise fail(
             "E418",

@@ -35,7 +35,7 @@ _WORDS = re.compile(
     r"|[^\w\s]"
 )
 _LEFT = frozenset(".,;:!?)]}%…»”'’")  # stand at the word before them
-_RIGHT = frozenset("([{«“$€£#¿¡")  # stand at the word after them
+_RIGHT = frozenset("([{«“$£#¿¡")  # stand at the word after them
 
 
 def cleaned(text: str, lower: bool) -> str:
