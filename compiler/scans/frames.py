@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..contract import contract
 from ..graph import Graph, Leaf
 from ..op import apply, build, constant, operation
 from ..ops.scan import bound, frame_of, slice_type
@@ -29,7 +30,9 @@ def framed(graph: Graph) -> Graph:
     """Every scan of the graph lowered; a graph without scans stays as it is."""
     if not any(v.op.family == "scan" for v in graph.nodes):
         return graph
-    return _Frames(graph).graph()
+    # Products with their transpositions and sums over the batch are told by letters, of which the
+    # steps are one.
+    return _Frames(contract(graph)).graph()
 
 
 @dataclass
