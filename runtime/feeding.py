@@ -123,7 +123,7 @@ def _lengths(part: Part, requests: Mapping[str, Request]) -> dict[str, Rows]:
         steps = np.maximum(1, part.lengths(request.field))
         known = found.get(request.clock)
         found[request.clock] = steps if known is None else np.maximum(known, steps)
-        most[request.clock] = request.shape[0]
+        most[request.clock] = max(request.shape[0], most.get(request.clock, 0))
     return {c: each for c, each in found.items() if len(each) and each.min() < most[c]}
 
 

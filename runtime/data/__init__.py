@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .batches import Batches, Chunk, Chunks, Request, chunks, gather, permutation
 from .binding import InputSpec, bind
-from .dataset import Column, Dataset, Field, Part
+from .dataset import Bucket, Column, Dataset, Field, Part
 from .examples import expected_columns, read_examples, write_predictions
 from .memory import available_memory, check_fits
 from .pictures import augmented
@@ -23,6 +23,7 @@ __all__ = [
     "STEPS",
     "Augment",
     "Batches",
+    "Bucket",
     "Chunk",
     "Chunks",
     "Column",
