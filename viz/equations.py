@@ -273,9 +273,11 @@ def _kind(v: Value, operands: tuple[Value, ...], inside: list[Value], is_loss: b
 
 
 def _is_affine(v: Value) -> bool:
-    """W x + b, W x, x Wᵀ or W ∗ X + b: a product with a parameter, and perhaps one added."""
-    if v.op.name == "add" and any(bare(a).op.name == "param" for a in v.args):
-        v = next((a for a in v.args if bare(a).op.name != "param"), v)
+    """W x + b, W x, x Wᵀ, W ∗ X + b or W x + U h + b: products with parameters, and perhaps one
+    added."""
+    if v.op.name == "add":
+        parts = [a for a in v.args if bare(a).op.name != "param"]
+        return bool(parts) and all(map(_is_affine, parts))
     if v.op.name not in PRODUCTS:
         return False
     kernel = v.args[0 if v.op.name == "matmul" else 1]

@@ -306,6 +306,10 @@ def _slice(r: _Reader, v: Value, args: list[Term]) -> Term:
     return t.part(args[0], ", ".join(places)) if set(places) - {":"} else args[0]
 
 
+def _concat(r: _Reader, v: Value, args: list[Term]) -> Term:
+    return t.stack(*args) if len(v.shape) == 1 else t.call("concat", *args)
+
+
 def _pad(r: _Reader, v: Value, args: list[Term]) -> Term:
     return args[0] if v.shape == v.args[0].shape else t.call("pad", *args)
 
@@ -363,6 +367,8 @@ _RULES: dict[str, Rule] = {
     "transpose": _transpose,
     "slice": _slice,
     "pad": _pad,
+    "concat": _concat,
+    "gather": lambda r, v, args: t.item(*args),
     "broadcast": _hidden,
     "stop_gradient": _hidden,
     "cast": _cast,

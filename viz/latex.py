@@ -100,6 +100,14 @@ def latex(term: Term) -> str:
             return _latex_indexed(Term("indexed", parts, places))
         case "part":
             return f"{_tex_wrapped(parts[0], ATOM)}_{{[{term.text}]}}"
+        case "step":
+            return _latex_step(term)
+        case "stack":
+            return f"[{'; '.join(map(latex, parts))}]"
+        case "item":
+            return f"{_tex_wrapped(parts[0], ATOM)}[{latex(parts[1])}]"
+        case "family":
+            return f"({latex(parts[0])})_{{{term.text}}}"
         case "over_m":
             return r"\frac{1}{m}"
         case "bracket":
@@ -158,6 +166,13 @@ def _tex_side(term: Term, side: int) -> str:
     if part.kind == "quotient" and term.kind != "power":
         return text  # a fraction bar groups by itself
     return _tex_bracketed(text) if needs_brackets(term.kind, part, side) else text
+
+
+def _latex_step(term: Term) -> str:
+    index = term.text.replace("−", "-")
+    if term.parts[0].kind != "symbol":
+        return f"{{{latex(term.parts[0])}}}_{{{index}}}"
+    return _latex_indexed(Term("indexed", term.parts, index))
 
 
 def _latex_indexed(term: Term) -> str:

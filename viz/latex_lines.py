@@ -51,6 +51,8 @@ def _width(x: Term, parts: Sequence[float]) -> float:
             return 2.5 + sum(parts) + (2 if x.kind == "mean" else 0) + 2
         case "exp":
             return 1.0 + 0.7 * parts[0]
+        case "step" | "family":
+            return parts[0] + 0.6 * len(x.text)
         case "at":
             return parts[0] + 0.7 * len(x.text)
         case "power" | "transpose":

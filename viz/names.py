@@ -127,6 +127,12 @@ def _name_data(
         found[targets[0]] = "Y" if batch else "y"
 
 
+def numbered_names(equations: Equations, taken: dict[Value, str]) -> dict[Value, Term]:
+    """The user's names, made unique beside those that are given."""
+    given = {v: t.symbol(n) for v, n in taken.items() if v in equations.stand_in}
+    return {**_own_names(equations, taken), **given}
+
+
 def _own_names(equations: Equations, taken: dict[Value, str] | None = None) -> dict[Value, Term]:
     """The user's names, made unique."""
     wanted = {v: wanted_name(v, equations) for v in equations.stand_in if v not in (taken or {})}

@@ -232,6 +232,26 @@ def part(whole: Term, places: str) -> Term:
     return _term("part", whole, text=places)
 
 
+def step(name: Term, index: str) -> Term:
+    """A value at one step of a sequence: h_t, h_{t−1}."""
+    return _term("step", name, text=index)
+
+
+def stack(*parts: Term) -> Term:
+    """Vectors written one under another: [h; x]."""
+    return _term("stack", *parts)
+
+
+def item(table: Term, place: Term) -> Term:
+    """A row of a table: E[x]."""
+    return _term("item", table, place)
+
+
+def family(of: Term, letter: str) -> Term:
+    """One for each step: (h_t)_t."""
+    return _term("family", of, text=letter)
+
+
 def bracket(condition: Term) -> Term:
     """[condition]: 1 where it holds, else 0 (Iverson's bracket)."""
     return _term("bracket", condition)
@@ -285,6 +305,45 @@ def renamed(term: Term, new: Mapping[str, str]) -> Term:
         return Term("symbol", (), new.get(term.text, term.text))
     parts = tuple(renamed(p, new) for p in term.parts)
     return Term(term.kind, parts, term.text, term.size)
+
+
+def shifted(term: Term, letter: str, by: int) -> Term:
+    """The term some steps of the index `letter` later."""
+    text = term.text
+    if term.kind == "step" or (term.kind == "part" and text.startswith(letter)):
+        text = _moved(text, letter, by)
+    parts = tuple(shifted(p, letter, by) for p in term.parts)
+    return Term(term.kind, parts, text, term.size)
+
+
+def at_end(term: Term, letter: str, end: str) -> Term:
+    """The term at the last step: h_T for h_t."""
+    text = end if term.kind == "step" and term.text == letter else term.text
+    return Term(term.kind, tuple(at_end(p, letter, end) for p in term.parts), text, term.size)
+
+
+def _moved(index: str, letter: str, by: int) -> str:
+    if not index.startswith(letter):
+        return index
+    rest = index[len(letter) :].replace("−", "-")
+    place = (int(rest) if rest else 0) + by
+    return f"{letter}{place:+d}".replace("-", "−") if place else letter
+
+
+def replaced(term: Term, new: Mapping[Term, Term]) -> Term:
+    """The term with parts exchanged; it is joined anew, so that signs and zeros find their place."""
+    if term in new:
+        return new[term]
+    if not term.parts:
+        return term
+    parts = [replaced(p, new) for p in term.parts]
+    if all(a is b for a, b in zip(parts, term.parts, strict=True)):
+        return term
+    if term.kind in ("add", "sub"):
+        return (add if term.kind == "add" else sub)(parts[0], parts[1])
+    if term.kind in ("hadamard", "times", "product"):
+        return _signed(term.kind, parts[0], parts[1])
+    return _term(term.kind, *parts, text=term.text)
 
 
 # ---------------------------------------------------------------- precedence

@@ -74,6 +74,14 @@ def unicode(term: Term) -> str:
             return f"{_unicode_indexed(Term('indexed', parts))}[{term.text}]"
         case "part":
             return f"{_wrapped(parts[0], ATOM)}[{term.text}]"
+        case "step":
+            return _unicode_step(term)
+        case "stack":
+            return f"[{'; '.join(map(unicode, parts))}]"
+        case "item":
+            return f"{_wrapped(parts[0], ATOM)}[{unicode(parts[1])}]"
+        case "family":
+            return f"({unicode(parts[0])}){_lowered(term.text)}"
         case "over_m":
             return "(1/m)"
         case "bracket":
@@ -93,6 +101,22 @@ def unicode(term: Term) -> str:
     raise ValueError(term.kind)
 
 
+def _unicode_step(term: Term) -> str:
+    """h at step t − 1; a numbered name carries its number above."""
+    name = term.parts[0]
+    shown = unicode(name) if name.kind != "symbol" else _unicode_indexed(Term("indexed", (name,)))
+    return shown + _lowered(term.text)
+
+
+def _lowered(index: str) -> str:
+    """t − 1 below the line; the last step has no sign of its own there."""
+    plain = index.translate(_DIGITS)
+    for letter, low in _STEPS.items():
+        plain = plain.replace(letter, low)
+    return plain if not re.search("[A-Z]", plain) else f"_{index}"
+
+
+_STEPS = {"t": "ₜ", "s": "ₛ", "u": "ᵤ"}
 _FRACTIONS = {"0.5": "½", "0.25": "¼", "1/2": "½", "1/3": "⅓", "2/3": "⅔", "1/4": "¼"}
 
 
@@ -152,7 +176,7 @@ def _summed(sign: str, body: Term) -> str:
 def _low(index: str) -> str:
     """A summation index: i counts the examples, p the places of an image; others, and letters
     after a low line, are those of elements, written w_hj."""
-    known = {"": "", "i": "ᵢ", "p": "ₚ", "ip": "ᵢₚ"}
+    known = {"": "", "i": "ᵢ", "p": "ₚ", "ip": "ᵢₚ", **_STEPS}
     return known.get(index, f"_{index.lstrip('_')}")
 
 
