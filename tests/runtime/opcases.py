@@ -15,12 +15,14 @@ from chainrule.compiler.value import Value
 from chainrule.runtime.device import Device
 from chainrule.runtime.plain import run_graph
 from tests.compiler.netcase import net
-from tests.compiler.test_ops import all_cases
+from tests.compiler.test_ops import APART, all_cases
 from tests.compiler.test_stdlib_gradients import IMAGES, LAYERS, LOSSES
 
 BATCH = 3
 # No kernel: `orthogonal` is drawn once, by the interpreter; leaves are given.
-OPS = {op.name: op for op in registry().values() if op.family != "leaf" and op.name != "orthogonal"}
+OPS = {
+    op.name: op for op in registry().values() if op.family not in APART and op.name != "orthogonal"
+}
 
 
 def graph_of(op: Op, dtype: str) -> Graph:
