@@ -26,10 +26,16 @@ class Prepared:
 
 
 def prepared(graph: Graph, trace: Trace | None = None) -> Prepared:
-    """A graph in two parts; training steps and gradients stay whole."""
-    if graph.training or any(o.kind in ("update", "gradient") for o in graph.outputs):
+    """A graph in two parts; training steps and gradients stay whole. A step of generating changes
+    what it carries for each example, not the parameters."""
+    if graph.training or any(_learns(o) for o in graph.outputs):
         return Prepared(graph)
     return _split(with_folded_normalisation(graph, trace))
+
+
+def _learns(o: Output) -> bool:
+    own = o.target is not None and o.target.type.batched
+    return o.kind == "gradient" or (o.kind == "update" and not own)
 
 
 def with_folded_normalisation(graph: Graph, trace: Trace | None = None) -> Graph:

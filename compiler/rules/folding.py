@@ -44,7 +44,8 @@ class Scaled:
 def known(v: Value) -> bool:
     """Whether parameters and states alone determine v."""
     return all(
-        x.op.name not in _UNKNOWN and (x.args or x.op.family == "leaf") for x in topological([v])
+        x.op.name not in _UNKNOWN and (x.args or (x.op.family == "leaf" and not x.type.batched))
+        for x in topological([v])
     )
 
 

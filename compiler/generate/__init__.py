@@ -1,0 +1,1 @@
+"""A net taken apart so that it can say one token after another, reading what it has said."""
