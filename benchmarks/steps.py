@@ -32,7 +32,7 @@ NAMES = {"torch": "torch eager", "torch_last": "torch channels-last",
          "torch_compile": "torch.compile"}  # fmt: skip
 CHUNK = 64  # steps that a peer may run in one call where a step is mere overhead
 ROOT = Path(__file__).resolve().parents[1]
-Run = Callable[[int], None]
+Run = Callable[[int], Any]  # so many steps; gives the loss of the last, a number of its framework
 Start = dict[str, float]
 
 
@@ -77,8 +77,8 @@ def step_times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, l
 def start_up(row: Row, peer: str, cache: str) -> tuple[float, float]:
     """Seconds and megabytes of a process that makes the row's step and runs it once."""
     code = (
-        "from benchmarks.rows import ROWS; import importlib;"
-        f"importlib.import_module('benchmarks.peers.{peer}_').make(ROWS['{row.key}'])(1);"
+        "from benchmarks.rows import Row; import importlib;"
+        f"importlib.import_module('benchmarks.peers.{peer}_').make({row!r})(1);"
         "from benchmarks.steps import peak_memory; print(peak_memory())"
     )
     environment = {

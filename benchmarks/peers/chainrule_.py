@@ -12,10 +12,11 @@ from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Device, Feed
 from chainrule.runtime.session import initial_values
 
-from ..rows import GATES, Layer, Row, Shape, shape_after
+from ..rows import GATES, Array, Layer, Row, Shape, shape_after
 
 ACTIVATIONS = ("relu", "tanh", "flat", "batchnorm", "global_avg_pool")
 OPTIMIZERS = {"sgd": "sgd(lr = {})", "momentum": "heavy_ball(lr = {})", "adam": "adam(lr = {})"}
+GATE_NAMES = {"lstm": "ifco", "gru": "rzn", "rnn": ("",)}
 BASIC = """
 block basic(channels, stride = 1) {
   input x: [c, h, w]
@@ -83,17 +84,36 @@ train row on digits() {{
 """
 
 
+def named_weights(row: Row) -> dict[str, Array]:
+    """Those that every peer starts from, by the names of the library; gates take [h; x]."""
+    learning = [(k + 1, la[0]) for k, la in enumerate(row.layers) if la[0] in ("dense", *GATES)]
+    found: dict[str, Array] = {}
+    for (k, kind), (w, *rest) in zip(learning, row.weights(), strict=True):
+        if kind == "dense":
+            found |= {f"h{k}.W": w, f"h{k}.b": rest[0]}
+            continue
+        wx, wh, b = (np.split(a, GATES[kind]) for a in (w, rest[0], rest[1]))
+        for gate, x, h, bias in zip(GATE_NAMES[kind], wx, wh, b, strict=True):
+            own = {"W": x, "U": h} if gate == "n" else {"W": np.concatenate([h, x], 1)}
+            found |= {f"h{k}.{name}{gate}": array for name, array in (own | {"b": bias}).items()}
+        if kind == "gru":
+            found[f"h{k}.cn"] = rest[2]
+    return found
+
+
+def sizes(row: Row) -> dict[str, int]:
+    """What the data would bind."""
+    return {"T": row.shape[0]} if row.is_recurrent else {}
+
+
 def make(row: Row, device: Device | None = None) -> Callable[[int], float]:
     module = parse_module(Source(f"{row.key}.net", text(row)))
-    sizes = {"T": row.shape[0]} if row.is_recurrent else None
-    ((graph, _),) = steps(module, module.trains[0], sizes=sizes)
+    ((graph, _),) = steps(module, module.trains[0], sizes=sizes(row))
     loaded = (device or CpuDevice()).load(compile_plan(graph, row.batch))
-    given = {}
-    if not row.is_image:
-        dense = [k + 1 for k, layer in enumerate(row.layers) if layer[0] == "dense"]
-        for k, (w, b) in zip(dense, row.weights(), strict=True):
-            given |= {f"h{k}.W": w, f"h{k}.b": b}
+    given = {} if row.is_image else named_weights(row)
     values = initial_values(graph, seed=0)
+    unknown = given.keys() - {leaf.name for leaf in graph.params}
+    assert not unknown, f"no parameters of these names: {sorted(unknown)}"
     for leaf in (*graph.params, *graph.states):
         loaded.write(leaf.name, given.get(leaf.name, values[leaf.name]))
     x, y = row.data()
