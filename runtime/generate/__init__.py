@@ -1,0 +1,1 @@
+"""Generating: the compiled step of a net run again and again on what was chosen before."""
