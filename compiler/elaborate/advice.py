@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from math import isqrt
 
+from ..types import Type
 from ..value import Value
 from .scope import Scope
 
@@ -27,6 +28,24 @@ def image_of(shape: tuple[int, ...], text: str) -> str:
         if channels * side * side == n and side > 1:
             return f"make it an image: `{text} -> reshape([{channels}, {side}, {side}])`"
     return f"make it an image: `{text} -> reshape([channels, height, width])`"
+
+
+def for_forms(types: Sequence[Type], text: str) -> str:
+    """How values fit a block that takes vectors, or sequences of them, but not these; `text` is the
+    first as it was written."""
+    ranks = [len(t.shape) for t in types]
+    if len(types) == 1 and ranks[0] > 2:
+        short = text if len(text) <= 20 and "\n" not in text else "x"
+        return f"flatten it first: `{short} -> flatten -> …`"
+    if len(types) != 2 or types[1].classes is None:
+        return ""
+    if ranks == [2, 0]:
+        return (
+            "one label needs one vector: flatten the image, or take the last step of the sequence"
+        )
+    if ranks == [1, 1]:
+        return "labels of all steps need scores of all steps: `hs -> dense(k)`, not of `last`"
+    return ""
 
 
 def for_shapes(code: str, args: Sequence[Value | float], help: str) -> str:

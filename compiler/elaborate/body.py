@@ -52,7 +52,7 @@ def _chosen(statement: s.Statement, scope: Scope) -> bool:
         chosen = condition(guard.condition, scope)
         scope.chain.append((subjects, chosen))
         if not chosen:
-            scope.skipped |= dict.fromkeys(_defines(statement), guard.condition.span)
+            scope.skipped |= dict.fromkeys(defined_by(statement), guard.condition.span)
         return chosen
     if not scope.chain:
         raise fail(
@@ -67,7 +67,7 @@ def _chosen(statement: s.Statement, scope: Scope) -> bool:
 
 def _subjects(statement: s.Statement) -> frozenset[str]:
     """The names that a statement defines, or what kind of statement it is."""
-    return frozenset(_defines(statement)) or frozenset({type(statement).__name__})
+    return frozenset(defined_by(statement)) or frozenset({type(statement).__name__})
 
 
 def condition(e: s.Expr, scope: Scope) -> bool:
@@ -98,14 +98,15 @@ def condition(e: s.Expr, scope: Scope) -> bool:
 
 
 def _poison(statement: s.Statement, scope: Scope) -> None:
-    for name in _defines(statement):
+    for name in defined_by(statement):
         scope.names.setdefault(name, POISON)
     if isinstance(statement, s.Output):
         for item in statement.items:
             scope.results.setdefault(item.name.id if item.name else "output", cast(Value, POISON))
 
 
-def _defines(statement: s.Statement) -> list[str]:
+def defined_by(statement: s.Statement) -> list[str]:
+    """The names that a statement gives a meaning to, whatever its guard."""
     if isinstance(statement, s.Equation):
         return [t.id for t in statement.targets]
     if isinstance(statement, s.Param | s.State | s.Input):
@@ -115,7 +116,7 @@ def _defines(statement: s.Statement) -> list[str]:
     if isinstance(statement, s.Scan):
         return ["yielded", *(c.name.id for c in statement.carries)]
     inner = [*getattr(statement, "body", ()), *getattr(statement, "otherwise", ())]
-    return [name for each in inner for name in _defines(each)]
+    return [name for each in inner for name in defined_by(each)]
 
 
 # ---------------------------------------------------------------- one kind of statement each
@@ -148,6 +149,14 @@ def _update(statement: s.Update, scope: Scope, top: bool) -> None:
             help="parameters are changed by the optimizer that `train` names"
             if learned
             else f"declare it above: `state {word}: [n] = 0`",
+        )
+    if scope.net.recurrences:
+        raise fail(
+            "E284",
+            "a state is updated once for each batch, not at every step of a scan",
+            statement.span,
+            labels=(Label(scope.net.recurrences[-1].span, "this scan"),),
+            help="normalise with `layernorm` in a scan, or update a state outside of it",
         )
     value = _tensor(statement.value, scope)
     if not scope.net.training:

@@ -237,6 +237,20 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Failure:
             labels=(Label(skipped, f"does not hold{where(skipped.text, scope)}"),),
             help=f"say what it is in this case too: `{name} = … otherwise`",
         )
+    inside = scope.of_steps.get(name)
+    if inside is not None:
+        return fail(
+            "E212",
+            f"`{name}` is not defined after the scan"
+            if name != "yielded"
+            else "nothing is yielded by the scan above",
+            span,
+            note="needed here",
+            labels=(Label(inside, "a value of one step" if name != "yielded" else "no `yield`"),),
+            help=f"`yield {name}` in the scan, and use `yielded` after it"
+            if name != "yielded"
+            else "give a value of each step away: `yield h`",
+        )
     near = did_you_mean(name, scope.known())
     return fail(
         "E220" if not name else "E212",
@@ -297,8 +311,10 @@ def _call(e: s.Call, scope: Scope) -> Meaning:
     if isinstance(function, Function):
         return functions.call(function.name, positional, named, e.span, scope)
     if isinstance(function, BlockRef):
-        applied = any(_is_tensor(a) for a in positional) or any(
-            _is_tensor(v) for v in named.values()
+        # Values are inputs by position, or by the name of one; `mask = mask(text)` is a setting.
+        ports = {n.id for n, _ in instances.inputs_of(function.block)}
+        applied = any(map(_is_tensor, positional)) or any(
+            _is_tensor(v) for k, v in named.items() if k in ports
         )
         if applied or instances.takes_nothing(function):
             places = tuple(a.span for a in e.arguments if a.name is None)

@@ -185,6 +185,13 @@ def _is_label(positional: list[Meaning], named: Options, span: Span, scope: Scop
     return value_of(positional[0], span, scope).type.dtype == "i32"
 
 
+def _is_value(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
+    """Is this computed when the net runs, and not a number or word known before? A setting such as
+    `mask = false` may be given either."""
+    only("is_value", positional, named, span, 1, 1)
+    return isinstance(positional[0], Value)
+
+
 def _size(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
     """Elements of one example, or along one axis: `size(x, axis = 0)`."""
     only("size", positional, named, span, 1, 2, ("axis",))
@@ -242,6 +249,7 @@ FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] =
     "bernoulli": _bernoulli,
     "grad": _grad,
     "is_label": _is_label,
+    "is_value": _is_value,
     "size": _size,
     "rank": _rank,
     "one_hot": _one_hot,

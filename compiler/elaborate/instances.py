@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ...dsl import syntax as s
-from ...dsl.diagnostics import Diagnostic, Label, did_you_mean, fail
+from ...dsl.diagnostics import Diagnostic, Failure, Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..op import constant
 from ..value import Value
-from .advice import where
+from .advice import for_forms, where
 from .numbers import is_number
 from .ports import match_type
 from .scope import (
@@ -283,16 +283,48 @@ def apply_layer(
         raise Poisoned
     stage.applied_at = stage.applied_at or span
     if not inner.results:
-        raise fail(
+        raise _without_output(stage, inner, stage_span, places or (span,))
+    if len(inner.results) == 1:
+        return next(iter(inner.results.values()))
+    return Record(inner.results)
+
+
+def _without_output(
+    layer: Layer, inner: Scope, stage_span: Span, places: tuple[Span, ...]
+) -> Failure:
+    """E236 where the block has no output at all, E312 where none of its conditions holds."""
+    block = layer.ref.block
+    outputs = [x for x in walk(block.body) if isinstance(x, s.Output)]
+    if not outputs:
+        return fail(
             "E236",
             f"`{block.name.id}` has no output",
             block.name.span,
             labels=(Label(stage_span, "applied here"),),
             help="add `output …`",
         )
-    if len(inner.results) == 1:
-        return next(iter(inner.results.values()))
-    return Record(inner.results)
+    given = [
+        (n.id, v.type) for n, _ in inputs_of(block) if isinstance(v := inner.names[n.id], Value)
+    ]
+    return fail(
+        "E312",
+        f"`{block.name.id}` has no output for {' and '.join(f'{n}: {t}' for n, t in given)}",
+        places[0],
+        note=str(given[0][1]) if given else "",
+        labels=(Label(block.name.span, "none of the conditions of its outputs holds"),),
+        help=for_forms([t for _, t in given], places[0].text) or _forms(block),
+    )
+
+
+def _forms(block: s.Block) -> str:
+    """The conditions under which a block has an output."""
+    guards = [
+        x.condition.span.text if isinstance(x, s.When) else x.guard.condition.span.text
+        for x in walk(block.body)
+        if (isinstance(x, s.When) and any(isinstance(y, s.Output) for y in walk(x.body)))
+        or (isinstance(x, s.Output) and x.guard is not None and x.guard.condition is not None)
+    ]
+    return f"it has one when {', or when '.join(f'`{g}`' for g in guards)}" if guards else ""
 
 
 def at_the_call(found: list[Diagnostic], start: int, span: Span, name: str, scope: Scope) -> None:

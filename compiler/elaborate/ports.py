@@ -41,7 +41,9 @@ def match_type(
                 span,
                 note=str(type),
                 labels=label,
-                help=f"turn the label into a vector: `one_hot({_short(span, 'label')})`",
+                help=f"turn the label into a vector: `one_hot({_short(span, 'label')})`"
+                if not type.shape
+                else f"turn tokens into vectors: `{_short(span, 'text')} -> embedding(64)`",
             )
         if wanted.dtype is not None and wanted.dtype != type.dtype:
             raise fail(

@@ -41,6 +41,7 @@ class Recurring:
     plan: Recurrence
     batched: bool
     carried: dict[str, Span]
+    span: Span  # of its first sequence
     yields: dict[str, Value] = field(default_factory=dict)
     yielded_at: Span | None = None
 
@@ -62,10 +63,10 @@ def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
         reverse=bool(options["reverse"]), truncate=cast(int, options["truncate"]),
     )  # fmt: skip
     starts = [(c, _start(c, scope)) for c in statement.carries]
-    mask = options["mask"]
+    mask = _mask(options["mask"], sequences, statement, scope)
     given = [x for _, x in sequences] + [x for _, x in starts]
     given += [mask] if isinstance(mask, Value) else []
-    recurring = Recurring(plan, any(x.type.batched for x in given), {})
+    recurring = Recurring(plan, any(x.type.batched for x in given), {}, statement.inputs[0].span)
     where = Origin(statement.span, scope.path, scope.block)
     inner = replace(
         scope, names=dict(scope.names), defined={}, bound_in={}, chain=[], recurrence=recurring,
@@ -109,19 +110,20 @@ def _options(statement: s.Scan, scope: Scope) -> dict[str, Meaning]:
                 help=did_you_mean(a.name or "", OPTIONS) or f"its options are {', '.join(OPTIONS)}",
             )
         value = evaluate(a.value, scope)
+        advice = "for example `(reverse = true, truncate = 32)`"
         if a.name == "truncate":
             right = isinstance(value, int) and not isinstance(value, bool) and value >= 0
             wanted = "a number of steps from 1, or 0 for none"
         elif a.name == "mask":
             right = isinstance(value, Value) or (isinstance(value, bool | int) and not value)
-            wanted = "one truth value for each step, `mask(text)`"
-            value = value if isinstance(value, Value) else None  # type: ignore[assignment]
+            wanted = "one truth value for each step"
+            advice = "for example `(mask = mask(text))`"
         else:
             right, wanted = isinstance(value, bool), "true or false"
         if not right:
             raise fail(
                 "E282", f"`{a.name}` is {wanted}, got {describe(value)}", a.span,
-                help="for example `(reverse = true, truncate = 32)`",
+                help=advice,
             )  # fmt: skip
         found[a.name] = value
     return found
@@ -164,6 +166,29 @@ def _steps(sequences: Sequence[tuple[s.ScanInput, Value]], scope: Scope) -> int:
     return x.shape[0]
 
 
+def _mask(
+    given: Meaning,
+    sequences: Sequence[tuple[s.ScanInput, Value]],
+    statement: s.Scan,
+    scope: Scope,
+) -> Value | None:
+    """The mask, if there is one: a truth value for each step."""
+    if not isinstance(given, Value):
+        return None
+    place = next(a.span for a in statement.options if a.name == "mask")
+    first, x = sequences[0]
+    if given.shape != (x.shape[0],):
+        raise fail(
+            "E280",
+            f"`{first.name.id}` has {x.shape[0]} steps, the mask is {given.type}",
+            place,
+            note=str(given.type),
+            labels=(Label(first.sequence.span, str(x.type)),),
+            help="a mask has one truth value for each step: `mask(text)`",
+        )
+    return given if given.type.dtype == "bool" else apply("ne", given, 0.0)
+
+
 def _start(c: s.Carry, scope: Scope) -> Value:
     """The first value of what is carried, in its declared shape."""
     from .expressions import evaluate, operand
@@ -196,8 +221,18 @@ def _start(c: s.Carry, scope: Scope) -> Value:
 
 
 def _run(statement: s.Scan, inner: Scope, scope: Scope, recurring: Recurring) -> None:
-    from .body import run_body
+    from .body import defined_by, run_body
 
+    for c in statement.carries:
+        if not any(c.name.id in defined_by(each) for each in statement.body):
+            raise fail(
+                "E281",
+                f"no step changes `{c.name.id}`",
+                c.span,
+                note="carried from step to step",
+                help=f"give its next value in the body, `{c.name.id} = …`,"
+                " or define it above the scan",
+            )
     for each in statement.body:
         if type(each) in _FOREIGN:
             word = _FOREIGN[type(each)]
@@ -216,6 +251,8 @@ def _run(statement: s.Scan, inner: Scope, scope: Scope, recurring: Recurring) ->
     finally:
         stack.pop()
     scope.layers_made = inner.layers_made
+    scope.of_steps |= inner.defined
+    scope.of_steps.setdefault("yielded", statement.span)
     if len(scope.net.diagnostics) > before:
         raise Poisoned
 

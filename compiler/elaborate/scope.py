@@ -152,6 +152,7 @@ class Scope:
     # The guarded statements just above: what each is about, and whether it was run.
     chain: list[tuple[frozenset[str], bool]] = field(default_factory=list)
     skipped: dict[str, Span] = field(default_factory=dict)  # names whose condition did not hold
+    of_steps: dict[str, Span] = field(default_factory=dict)  # names inside the scans above
     recurrence: Recurring | None = None  # the scan whose body this is
 
     def lookup(self, name: str) -> Meaning | None:
