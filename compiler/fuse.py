@@ -34,10 +34,11 @@ from .kernels.forms import (
 )
 from .kernels.groups import Group, Groups
 from .kernels.labels import label
+from .kernels.lookup_kernels import lookup, read_rows, scatter
 from .kernels.normal import normalise
 from .kernels.recurrence import recurrence
 from .kernels.stages import StageBuilder, simplified
-from .plan import Access, Along, Extent, Lookup, Loops, Matrix, Product, Scatter, Stage
+from .plan import Access, Along, Loops, Matrix, Product, Stage
 from .plan import Fold as PlanFold
 from .scalar import Call, Element, Literal
 from .value import Value
@@ -80,7 +81,9 @@ class _Writer:
         drafts = [
             replace(
                 d,
-                kernel=d.kernel if g.kind in ("scan", "along") else replace(d.kernel, frame=g.frame),
+                kernel=d.kernel
+                if g.kind in ("scan", "along")
+                else replace(d.kernel, frame=g.frame),
                 after=tuple(sorted(number[h] for h in g.late if h in number)),
             )
             for g, d in written
@@ -280,23 +283,11 @@ class _Writer:
     def _lookup(self, g: Group, slots: Slots) -> Draft:
         form = self.forms[g.members[0]]
         assert isinstance(form, Gathered)
-        v, lay, (table, ids) = form.value, form.layout, form.operands
-        places = [
-            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, self._example(o.value))
-            for o, strides in ((table, table.strides), (ids, (1,)))
-        ]
+        table, ids = read_rows(form, slots, self._example)
         builder = self._builder(g, slots, g.shape, partial(self._policy, g))
-        builder.start_with_sum(v)
+        builder.start_with_sum(form.value)
         results = self._points(g, builder, slots)
-        stage = builder.stage()
-        reads, writes = used([stage])
-        values = tuple(builder.values)
-        kernel = Lookup(
-            self._label(g, results), slots.numbers, values, span_of(values),
-            tuple(sorted({p.slot for p in places} | reads)), writes,
-            lay.rows[0], lay.columns.size, v.args[0].shape[0], places[0], places[1], stage,
-        )  # fmt: skip
-        return Draft(kernel, slots.homes)
+        return lookup(form, table, ids, builder, slots, self._label(g, results))
 
     def _example(self, v: Value) -> int:
         """From one example to the next."""
@@ -325,21 +316,7 @@ class _Writer:
         (v,) = g.members
         form = self.forms[v]
         assert isinstance(form, Scattered)
-        ids, added = form.operands
-        batched = ids.value.type.batched or added.value.type.batched
-        read = [
-            Access(slots.of(o.value), o.value.type.dtype, strides, o.offset, self._example(o.value))
-            for o, strides in ((ids, (1,)), (added, added.strides))
-        ]
-        reads = tuple(sorted({a.slot for a in read}))
-        slot = slots.at(self._homes_of(v)[0])
-        target = Access(slot, v.type.dtype, (form.columns, 1), 0, self._example(v))
-        kernel = Scatter(
-            self._label(g, [v]), slots.numbers, (v,), span_of((v,)), reads, (slot,),
-            Extent(form.places, batched), form.columns, v.shape[0], read[0], read[1], target,
-            v.type.batched,
-        )  # fmt: skip
-        return Draft(kernel, slots.homes)
+        return scatter(form, self._homes_of(v)[0], slots, self._example, self._label(g, [v]))
 
     def _follow(self, g: Group, slots: Slots) -> Draft:
         """`each`, `fold`, `over`: one stage of folds, one stage of points, or both."""

@@ -6,9 +6,10 @@ group if everything else it needs is less deep, or if nothing outside reads that
 depth may then grow). No other check against cycles is needed, and the pass is linear. A value that
 must come after others (`Graph.after`) is deeper than their groups, as if it read them.
 
-Kinds of groups, after what their kernel is: `product` and `lookup` (epilogue), `scatter` (alone), `fold` and `over` (a fold, over
-the batch too, and what is computed from its results), `each` (elementwise, without batch),
-`batched` (any per-example work in stages), `pieces` (concatenation without batch).
+Kinds of groups, after what their kernel is: `product` and `lookup` (epilogue), `scatter` (alone),
+`fold` and `over` (a fold, over the batch too, and what is computed from its results), `each`
+(elementwise, without batch), `batched` (any per-example work in stages), `pieces` (concatenation
+without batch).
 """
 
 from __future__ import annotations
