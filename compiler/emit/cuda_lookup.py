@@ -69,7 +69,7 @@ def _scatter(kernel: Scatter, capacity: int, tuning: Tuning) -> CudaKernel:
     places = count_of(rows, across)
     most = rows * (capacity if across else 1)
     threads = min(tuning.threads, _ACROSS, max(32, power(columns)))
-    words = max(1, min(_WORDS, -(-most // _BITS)))
+    words = max(1, min(_WORDS, 2 * tuning.threads, -(-most // _BITS)))
     stretches = -(-columns // threads)
     blocks = kernel.count * stretches
     dtype = kernel.target.dtype

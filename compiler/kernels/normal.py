@@ -1,4 +1,4 @@
-"""Normal forms: every value as one of seven kinds of work, whatever operation made it.
+"""Normal forms: every value as one of ten kinds of work, whatever operation made it.
 
 In: a graph. Out: `Normal`: for each value that computes something its form, with operands as places
 over its own index space; aliases (values that are the same numbers in the same order) resolved; and
