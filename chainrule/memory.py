@@ -28,6 +28,7 @@ from .project import bind_inputs
 from .runtime.cpu import host
 from .runtime.data import Dataset, Part
 from .runtime.data.memory import readable
+from .runtime.data.windows import Windows
 from .runtime.feeding import PIECE, Feeder
 from .runtime.kernel_cache import SIMD
 from .runtime.session import evaluation_batch, part_of, requests_for
@@ -168,6 +169,8 @@ def _raw(dataset: Dataset) -> int:
 def _arrays(part: Part) -> Iterable[np.ndarray[Any, Any]]:
     for column in part.columns.values():
         raw = column.raw
+        if isinstance(raw, Windows):
+            raw = raw.numbers
         while isinstance(raw, np.ndarray) and isinstance(raw.base, np.ndarray):
             raw = raw.base
         if isinstance(raw, np.ndarray) and not isinstance(raw, np.memmap):

@@ -91,7 +91,7 @@ def _rows(leaf: Leaf, given: Any) -> Sequence[Any]:
     """One example, or several: told apart by the number of axes."""
     if isinstance(given, str):
         return [given]
-    if isinstance(given, np.ndarray):
+    if isinstance(given, np.ndarray) and given.ndim:
         return [given] if given.ndim == len(leaf.value.shape) else list(given)
     if not isinstance(given, Sequence) or not len(given):
         raise fail("E610", f"`{leaf.name}` is a sequence, or a list of sequences")

@@ -257,9 +257,10 @@ class Session:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The inputs that only losses and metrics use."""
+        """The inputs that only losses and metrics use; their lengths go with them."""
         used = {leaf.name for leaf in self._predicting().inputs}
-        return tuple(leaf.name for leaf in self.forward.inputs if leaf.name not in used)
+        known = (leaf.name for leaf in self.forward.inputs if not leaf.name.endswith(LENGTH))
+        return tuple(name for name in known if name not in used)
 
     def _predicting(self) -> Graph:
         return part_of(self.forward, "output")

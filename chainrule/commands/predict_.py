@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def command(
     arrays = read_examples(examples, _fields(model))
     found = model.predict(arrays)
     results = dict(found) if isinstance(found, dict) else {_only_output(model): found}
-    results = {**_labelled(model, results), **_spoken(model, results), **results}
+    results = {**_labelled(model, results), **_spoken(model, results, arrays), **results}
     if output is None:
         say(_csv(results))
         return
@@ -91,7 +92,8 @@ def _fields(model: Model) -> list[Field]:
         from ..project import bind_inputs
 
         bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
-        known = {name: model.dataset.fields[field] for name, field in bound.items()}
+        fields_of = model.dataset.fields
+        known = {name: fields_of[field] for name, field in bound.items() if field in fields_of}
     fields = []
     for leaf in model.evaluation.inputs:
         if leaf.name in model.session.targets or leaf.name.endswith(LENGTH):
@@ -127,20 +129,24 @@ def _labelled(model: Model, results: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _spoken(model: Model, results: dict[str, Any]) -> dict[str, Any]:
+def _spoken(model: Model, results: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The most likely token at each step as text, for each target of tokens that an output
-    answers."""
+    answers; as many steps as the input of the same clock has."""
+    from ..runtime.data.dataset import LENGTH
     from ..runtime.data.showing import texts_of
+    from ..sequences import batches
 
     found: dict[str, Any] = {}
+    leaves = model.evaluation.leaves
     for target in model.session.targets:
-        if target not in model.evaluation.leaves:
-            continue
-        type = model.evaluation.leaves[target].value.type
+        type, clock = leaves[target].value.type, leaves[target].value.attrs.get("clock")
         words = model.vocabularies.get(target) if len(type.shape) == 1 and type.classes else None
         for scores in results.values():
             if words is not None and scores.shape[1:] == (*type.shape, type.classes):
-                found[target] = np.array(texts_of(scores.argmax(axis=2), words, None))
+                given = batches(leaves, arrays, lambda: model.vocabularies)
+                beside = [n for n in arrays if leaves[n].value.attrs.get("clock") == clock]
+                lengths = given.get(beside[0] + LENGTH) if clock and beside else None
+                found[target] = np.array(texts_of(scores.argmax(axis=2), words, lengths))
                 break
     return found
 

@@ -6,14 +6,28 @@ row, and whether the data allow it: every example must go on where the one befor
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
 from ...compiler.graph import Graph
 from ...dsl.diagnostics import fail
-from .job import Job
+from .job import Array, Job
 
 
 def is_stateful(graph: Graph) -> bool:
     """Is there a state for every row of the batch?"""
-    return any(leaf.value.type.batched for leaf in graph.states)
+    return bool(row_states(graph))
+
+
+def row_states(graph: Graph) -> tuple[str, ...]:
+    """The states that every row of the batch has for itself."""
+    return tuple(leaf.name for leaf in graph.states if leaf.value.type.batched)
+
+
+def for_each_row(values: Mapping[str, Array], names: Iterable[str], batch: int) -> dict[str, Array]:
+    """Starting values of such states: the same in each row."""
+    return {name: np.repeat(values[name][None], batch, axis=0) for name in names}
 
 
 def check_continuous(job: Job) -> None:

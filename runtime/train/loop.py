@@ -23,7 +23,7 @@ from ..feeding import EpochFeed, Feeder
 from ..history import History, Row
 from ..schedules import Length, PlateauState, combined
 from ..session import Means, Program, Session, compile_graph, initial_values, requests_for, sizes_of
-from .carrying import check_continuous, is_stateful
+from .carrying import check_continuous, for_each_row, is_stateful, row_states
 from .diagnose import Stretch, breakdown, run, sound
 from .interrupts import Interrupts
 from .job import Array, Job, Outcome
@@ -75,6 +75,7 @@ class _Run:
         self.valid = self._valid_feeder()
         self.monitor, self.plateau_monitor = self._monitors()
         self.store = Store(job)
+        self.begun: dict[str, Array] = {}  # states of rows, as an epoch begins with them
         self.values = self._initial()
         self.best: dict[str, Array] = {}
         self.state = State(Means(self.recorded), self._watch())
@@ -114,6 +115,8 @@ class _Run:
         for stage in self.job.stages:
             fresh = initial_values(stage.graph, self.settings.seed, self.job.base)
             values |= {name: array for name, array in fresh.items() if name not in values}
+            self.begun |= for_each_row(fresh, row_states(stage.graph), self.batch)
+        values |= self.begun
         carried = {name for program in self.programs for name in program.carried}
         return {n: a for n, a in values.items() if n in carried or n in self.session.values}
 
@@ -161,6 +164,10 @@ class _Run:
             self.job.dataset.train, self.batch, self.settings.seed, state.epoch,
             shuffle=self.settings.shuffle, bucket=self.job.dataset.bucket, stateful=self.stateful,
         )  # fmt: skip
+        if state.in_epoch == 0:
+            for program in self.programs:
+                for name in self.begun.keys() & set(program.carried):
+                    program.loaded.write(name, self.begun[name])
         began = time.perf_counter()
         seen = state.means.examples
         last = min(self.length.per_epoch, self.length.total - state.step + state.in_epoch)
