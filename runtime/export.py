@@ -149,7 +149,8 @@ def _inputs(plan: Plan) -> list[Buffer]:
 def _buffer(buffer: Buffer) -> dict[str, Any]:
     type = buffer.type
     return {"kind": buffer.kind, "shape": type.shape, "dtype": type.dtype, "batched": type.batched,
-            "offset": buffer.offset, "order": buffer.order}  # fmt: skip
+            "offset": buffer.offset, "order": buffer.order,
+            "steps": type.frame.steps if type.frame is not None else 0}  # fmt: skip
 
 
 def _readme(plan: Plan, program: Program, updates: bool) -> str:
@@ -167,7 +168,7 @@ def _readme(plan: Plan, program: Program, updates: bool) -> str:
     rows += [("output", n, plan.buffers[i]) for n, i in plan.outputs.items()]
     rows += [("number", n, plan.buffers[i]) for n, i in plan.recorded.items()]
     lines += [
-        f"| {kind} | `{plain_words(n)}` | {list(b.type.shape)} | {b.type.dtype} |"
+        f"| {kind} | `{plain_words(n)}` | {list(b.user_shape)} | {b.type.dtype} |"
         for kind, n, b in rows
     ]
     lines += ["", "## Kernels, in the order they run", ""]

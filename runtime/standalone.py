@@ -65,9 +65,13 @@ class Program:
         b = self.buffers[name]
         shape = tuple(b["shape"])
         shape = (count, *shape) if b["batched"] else shape
+        if b["steps"]:  # step after step in memory, all examples of each
+            shape = (b["steps"], *shape)
         dtype = np.dtype(_TYPES[b["dtype"]])
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         part = self._arena[b["offset"] : b["offset"] + size].view(dtype).reshape(shape)
+        if b["steps"]:
+            return part.swapaxes(0, 1)
         return part.transpose(np.argsort(b["order"])) if b["order"] else part
 
     def write(self, name: str, array: Any) -> None:

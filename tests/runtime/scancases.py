@@ -103,7 +103,7 @@ class _Maker:
         for k in range(r.randint(1, 3)):
             pool.append(self._carry(p, k))
         framed = [flat, *(v for v in before if v.type.frame is not None)]
-        for _ in range(r.randint(0, 2)):
+        for _ in range(r.randint(1, 2)):
             pool.append(self._sequence(p, r.choice(framed)))
         if r.random() < 0.5:
             type = Type((steps, self.n), self.dtype, True)

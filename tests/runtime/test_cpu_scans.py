@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
-
-from chainrule.compiler.plan_check import check_plan
-from chainrule.compiler.schedule import plan
-from chainrule.runtime.cpu import CpuDevice
-from chainrule.runtime.plan_oracle import PlanOracle
-
 from scancases import Case
+
+from chainrule.compiler.graph import Graph, Leaf, Output, leaf
+from chainrule.compiler.op import apply, build, constant, operation
+from chainrule.compiler.ops.scan import bound
+from chainrule.compiler.plan import Recurrence as Recurs
+from chainrule.compiler.plan_check import PlanError, check_plan
+from chainrule.compiler.scans.build import Recurrence, part
+from chainrule.compiler.schedule import plan
+from chainrule.compiler.types import Frame, Type
+from chainrule.runtime.cpu import CpuDevice
+from chainrule.runtime.device import Feed
+from chainrule.runtime.export import export
+from chainrule.runtime.plain import run_graph
+from chainrule.runtime.plan_oracle import PlanOracle
 
 # steps, steps that the run has, capacity, batch
 SIZES = ((4, 4, 3, 3), (1, 1, 2, 1), (5, 3, 40, 33), (6, 6, 64, 64), (7, 1, 12, 5))
@@ -61,3 +74,97 @@ def test_a_step_may_reduce_over_the_batch_or_carry_what_examples_share(seed: int
 @pytest.mark.parametrize("seed", range(200, 204))
 def test_scans_in_single_precision(seed: int) -> None:
     _agree(Case(seed, "f32", mixed=seed % 2 == 0), *SIZES[seed % len(SIZES)])
+
+
+def _summed(steps: int, units: int = 5) -> Graph:
+    """A recurrent net whose loss is Σ h² over steps and examples, and a state that adds them up."""
+    frame = Frame("T", steps)
+    xs = leaf("input", "xs", Type((3,), "f64", True, frame=frame))
+    ids = leaf("input", "ids", Type((), "i32", True, frame=frame))
+    weights = leaf("param", "W", Type((3, units), "f64"))
+    inner = leaf("param", "U", Type((units, units), "f64"))
+    total = leaf("state", "total", Type((), "f64"))
+    p = Recurrence(steps=steps, clock="T", framed=True)
+    product = apply("einsum", xs, weights, spec="bi,ij->bj") + apply("cast", ids, dtype="f64")
+    h, x = bound("h", Type((units,), "f64", True)), bound("x", Type((units,), "f64", True))
+    w = bound("U", inner.type)
+    zero = apply("broadcast", constant(0.0, "f64"), shape=(units,), batch=True)
+    p.carries, p.sequences, p.shared = [(h, zero)], [(x, product)], [(w, inner)]
+    p.next = [apply("tanh", x + apply("einsum", h, w, spec="bi,ij->bj"))]
+    p.yields = p.next
+    hs = part(p.value(), 1)
+    squares = hs * hs
+    loss = apply("sum", apply("sum", squares, axis=0), over="batch")
+    count = build(operation("batch_size"), (), {"dtype": "f64"})
+    outputs = (
+        Output("loss", "loss", loss / count),
+        Output("update", "total", total + loss, total),
+    )
+    kinds = {v.attrs["name"]: Leaf(v, v.op.name) for v in (xs, ids, weights, inner, total)}
+    return Graph("summed", outputs, kinds)
+
+
+def test_consecutive_steps_have_batches_and_lengths_of_their_own() -> None:
+    steps, batch, lengths = 6, 20, np.array([6, 2, 1], np.int64)
+    rng = np.random.default_rng(3)
+    fields = {"xs": rng.normal(size=(60, steps, 3)),
+              "ids": rng.integers(0, 3, (60, steps)).astype(np.int32)}  # fmt: skip
+    weights = {"W": rng.normal(size=(3, 5)), "U": rng.normal(size=(5, 5)) * 0.4}
+    rows = rng.permutation(60)[:50].astype(np.int64)  # the last batch has 10 examples
+    wanted, total = [], 0.0
+    for k, taken in enumerate(lengths):
+        mine = rows[k * batch : (k + 1) * batch]
+        given = {n: a[mine][:, :taken] for n, a in fields.items()}
+        numbers = {**given, **weights, "total": np.float64(total)}
+        found = run_graph(_summed(int(taken)), numbers, batch=len(mine))
+        wanted.append(float(found["loss", "loss"]))
+        total = float(found["update", "total"])
+    for device in DEVICES:
+        loaded = device.load(plan(_summed(steps), 40))
+        if device is DEVICES[1]:
+            loaded.share_everything()
+        for name, array in weights.items():
+            loaded.write(name, array)
+        feed = Feed(fields, rows, batch, {}, {"T": lengths})
+        np.testing.assert_allclose(loaded.run_steps(feed, seed=0, step=1)[:, 0], wanted, 1e-12)
+        assert float(loaded.read("total")) == pytest.approx(total, rel=1e-12)
+
+
+def test_a_length_outside_of_the_plan_is_refused() -> None:
+    loaded = DEVICES[0].load(plan(_summed(4), 2))
+    for wrong in (0, 5):
+        with pytest.raises(ValueError, match="1 to 4 steps"):
+            loaded.run(1, lengths={"T": wrong})
+
+
+def test_an_exported_recurrence_gives_the_same_numbers(tmp_path: Path) -> None:
+    steps, batch = 4, 18
+    case = Case(7)
+    made = plan(case.graph(steps), 18)
+    given = case.given(steps, batch)
+    params = {b.name: given[b.name] for b in made.buffers if b.kind == "param"}
+    export(made, params, tmp_path)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        found = importlib.import_module("scans").predict(
+            **{n: a for n, a in given.items() if n not in params}
+        )
+    finally:
+        sys.path.remove(str(tmp_path))
+    wanted = case.expected(given, steps, batch)
+    for name, array in found.items():
+        framed = made.buffers[made.outputs[name]].type.frame is not None
+        want = wanted[name].reshape(steps, batch, -1).swapaxes(0, 1) if framed else wanted[name]
+        np.testing.assert_allclose(array.reshape(want.shape), want, 1e-9, 1e-9, err_msg=name)
+
+
+def test_a_place_outside_of_its_buffer_is_found_before_it_is_used() -> None:
+    made = plan(_summed(4), 3)
+    index = next(k for k, x in enumerate(made.kernels) if isinstance(x, Recurs))
+    kernel = made.kernels[index]
+    assert isinstance(kernel, Recurs)
+    spots = [replace(s, lead=1) if s.kind == "rows" else s for s in kernel.spots]
+    spoilt = replace(kernel, spots=tuple(spots))
+    kernels = (*made.kernels[:index], spoilt, *made.kernels[index + 1 :])
+    with pytest.raises(PlanError, match="reaches element"):
+        check_plan(replace(made, kernels=kernels))
