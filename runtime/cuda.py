@@ -8,12 +8,16 @@ Numba's simulator (NUMBA_ENABLE_CUDASIM=1) it works alike, slowly, with small bl
 per chunk of `CHUNK` steps, so after a step that is not finite some further steps may have run
 before it is noticed: the rows that come back end with the bad one, as on the CPU, but params and
 states are those after the chunk. Restore a snapshot to go back.
+
+The steps of a recurrence are launches like all others, on places that move: for each number of
+examples and of steps there is one table of places on the device, kept for the next time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,14 +25,17 @@ from numpy.typing import NDArray
 
 from ..compiler.emit.cuda import emit
 from ..compiler.emit.cuda_kernel import SIMULATOR, Tuning
+from ..compiler.emit.cuda_launch import CudaCall
 from ..compiler.emit.cuda_writer import VIEWS
 from ..compiler.plan import Buffer, Plan
 from .cuda_modules import VIEW_TYPES, load_kernel
 from .cuda_simulator import simulation
 from .cuda_toolkit import check_memory, device_errors, free_memory, ready, simulated
 from .device import Array, Feed
+from .frames import Frames
 
 CHUNK = 256  # steps between two looks at what was recorded
+TABLES = 64  # numbers of examples and steps whose tables stay on the device
 FIELD_SHARE = 0.5  # of the free memory: a field larger than that is gathered on the host
 _VIEW_BYTES = {"f32": 4, "f64": 8, "i32": 4, "u8": 1, "i64": 8}
 
@@ -66,7 +73,8 @@ class CudaLoaded:
         self._functions = [load_kernel(k) for k in self._program.kernels]
         arena = cuda.to_device(np.zeros(self._program.memory, np.uint8))
         self._views = {v: arena.view(np.dtype(VIEW_TYPES[v])) for v in _VIEW_BYTES}
-        self._table = cuda.to_device(np.array(self._program.table or (0,), np.int64))
+        self._frames = Frames(self._program.frames)
+        self._tables: OrderedDict[tuple[int, ...], tuple[Any, tuple[CudaCall, ...]]] = OrderedDict()
         self._fields: OrderedDict[int, tuple[Array, Any]] = OrderedDict()
         self._inputs = sum(b.kind == "input" for b in plan.buffers)
 
@@ -77,24 +85,34 @@ class CudaLoaded:
         buffer = self._named(name)
         values = np.asarray(array)
         wanted = buffer.user_shape
+        framed = buffer.type.frame is not None
         rows = len(values) if buffer.type.batched and values.ndim else 1
         shape = values.shape[1:] if buffer.type.batched else values.shape
         if shape != wanted or rows > self.plan.capacity:
             raise ValueError(f"`{name}` takes {buffer.type}, got {list(values.shape)}")
-        values = buffer.stored(values)
+        values = np.moveaxis(values, 1, 0) if framed else buffer.stored(values)
         with device_errors(self._cuda):
             self._put(buffer, np.ascontiguousarray(values.astype(buffer.type.numpy, copy=False)))
 
     def read(self, name: str, batch: int | None = None) -> Array:
-        """A copy of an input, param, state, scalar or output, in the user's orientation."""
+        """A copy of an input, param, state, scalar or output, in the user's orientation; what lies
+        in a frame has zeros behind the last step that the last run had."""
         buffer = self._named(name)
         lead: tuple[int, ...] = ()
         if buffer.type.batched:
             lead = (self.plan.capacity if batch is None else batch,)
-        size = buffer.type.size * (lead[0] if lead else 1)
+        frame = buffer.type.frame
+        if frame is not None:
+            lead = (self._frames.last(frame), *lead)
+        size = buffer.type.size * prod(lead)
         with device_errors(self._cuda):
             host = self._region(buffer, size).copy_to_host()
         values = host.astype(np.bool_) if buffer.type.dtype == "bool" else host
+        if frame is not None:
+            rows = np.moveaxis(values.reshape(lead + buffer.type.shape), 0, 1)
+            found = np.zeros((lead[1], *buffer.user_shape), values.dtype)
+            found[:, : lead[0]] = rows
+            return found
         if buffer.order:
             return np.ascontiguousarray(buffer.seen(values.reshape(buffer.type.shape)))
         return np.array(values.reshape(lead + buffer.type.shape))
@@ -123,22 +141,27 @@ class CudaLoaded:
     def run(
         self, batch: int, *, seed: int = 0, step: int = 1, lengths: Mapping[str, int] | None = None
     ) -> dict[str, float]:
-        """One run on what was written; gives the recorded scalars."""
+        """One run on what was written; gives the recorded scalars. `lengths`: clock -> steps."""
         if not 0 < batch <= self.plan.capacity:
             raise ValueError(f"a batch of {batch} does not fit: 1 to {self.plan.capacity}")
         with device_errors(self._cuda), simulation():
+            given = {name: np.array([count]) for name, count in (lengths or {}).items()}
+            steps = self._frames.steps(1, given)
             self._begin(seed, step, batch)
-            self._launch(batch)
+            self._launch(batch, steps[0])
             return {name: float(self.read(name)) for name in self.plan.recorded}
 
     def run_steps(self, feed: Feed, *, seed: int, step: int) -> NDArray[np.float64]:
         """Consecutive steps, the first with number `step`. A step whose recorded numbers are not
         finite ends the run: it is the last row (see the module's text for params and states)."""
         parts: list[NDArray[np.float64]] = []
+        for name in feed.fields:
+            self._frames.of(self._named(name))
+        lengths = self._frames.steps(feed.steps, feed.lengths)
         with device_errors(self._cuda), simulation():
             for first in range(0, feed.steps, CHUNK):
                 last = min(first + CHUNK, feed.steps)
-                rows = self._chunk(feed, first, last, seed, step)
+                rows = self._chunk(feed, lengths, first, last, seed, step)
                 bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
                 parts.append(rows[: bad[0] + 1] if len(bad) else rows)
                 if len(bad):
@@ -147,7 +170,7 @@ class CudaLoaded:
         return np.concatenate(parts) if parts else np.empty((0, width))
 
     def _chunk(
-        self, feed: Feed, first: int, last: int, seed: int, step: int
+        self, feed: Feed, lengths: NDArray[np.int64], first: int, last: int, seed: int, step: int
     ) -> NDArray[np.float64]:
         """Steps first … last − 1 of a feed; waits for the device once, at the end."""
         cuda, width = self._cuda, len(self.plan.recorded)
@@ -160,13 +183,13 @@ class CudaLoaded:
         records = cuda.to_device(np.zeros(max(1, (last - first) * width)))
         for index in range(last - first):
             start = index * feed.batch
-            batch = min(feed.batch, len(mine) - start)
+            batch, steps = min(feed.batch, len(mine) - start), lengths[first + index]
             self._begin(seed, step + first + index, batch)
             for name, column in numbers.items():
                 self._own.put[1, 1](column, index, *self._place(self._named(name)))
             for name, (source, rows) in sources.items():
-                self._gather(self._named(name), source, rows, start, batch)
-            self._launch(batch)
+                self._gather(self._named(name), source, rows, start, batch, steps)
+            self._launch(batch, steps)
             for number, buffer in enumerate(self.plan.recorded.values()):
                 place = self._place(self.plan.buffers[buffer])
                 self._own.keep[1, 1](*place, records, index * width + number)
@@ -189,19 +212,37 @@ class CudaLoaded:
             return None
         return self.plan.buffers[index]
 
-    def _launch(self, batch: int) -> None:
+    def _launch(self, batch: int, steps: NDArray[np.int64]) -> None:
         """Every kernel of the plan, in order; the stream keeps the order."""
-        for entry in self._program.launches:
-            kernel = self._program.kernels[entry.kernel]
+        table, calls = self._run(batch, tuple(map(int, steps)))
+        for call in calls:
+            kernel = self._program.kernels[call.kernel]
             views = [self._views[v] for v in kernel.views]
-            grid = kernel.launch.blocks(batch), kernel.launch.threads
-            self._functions[entry.kernel][grid](*views, self._table, entry.at, batch)
+            grid = kernel.launch.blocks(call.batch), kernel.launch.threads
+            self._functions[call.kernel][grid](*views, table, call.at, call.batch)
 
-    def _gather(self, buffer: Buffer, source: Any, rows: Any, start: int, batch: int) -> None:
-        size = buffer.type.size
+    def _run(self, batch: int, steps: tuple[int, ...]) -> tuple[Any, tuple[CudaCall, ...]]:
+        """The table of places, on the device, and the calls for so many examples and steps."""
+        key = (batch, *steps)
+        if key not in self._tables:
+            run = self._program.run(batch, steps)
+            self._tables[key] = self._cuda.to_device(run.table), run.calls
+            while len(self._tables) > TABLES:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(key)
+        return self._tables[key]
+
+    def _gather(
+        self, buffer: Buffer, source: Any, rows: Any, start: int, batch: int,
+        steps: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        size, (number, most) = buffer.type.size, self._frames.of(buffer)
         view, place = self._place(buffer)
-        blocks = max(1, min(1024, -(-batch * size // self._threads)))
-        self._own.gather[blocks, self._threads](source, rows, start, batch, size, view, place)
+        taken = int(steps[number])
+        blocks = max(1, min(1024, -(-taken * batch * size // self._threads)))
+        self._own.gather[blocks, self._threads](
+            source, rows, start, batch, taken, most, size, view, place
+        )
 
     def _source(self, array: Array, rows: NDArray[np.int64]) -> tuple[Any, Any]:
         """A field on the device, and the rows of a chunk in it. A field stays there between calls
@@ -228,13 +269,17 @@ class CudaLoaded:
         """Copies of params and states, on the device."""
         kept = [b for b in self.plan.buffers if b.kind in ("param", "state") and b.type.size]
         with device_errors(self._cuda):
-            return [(b, self._copy(self._region(b, b.type.size))) for b in kept]
+            return [(b, self._copy(self._region(b, self._kept(b)))) for b in kept]
 
     def restore(self, snapshot: Any) -> None:
         """Put params and states back as they were."""
         with device_errors(self._cuda):
             for buffer, values in snapshot:
-                self._region(buffer, buffer.type.size).copy_to_device(values)
+                self._region(buffer, self._kept(buffer)).copy_to_device(values)
+
+    def _kept(self, buffer: Buffer) -> int:
+        """Elements of a param or a state, of which there may be one for each example."""
+        return buffer.type.size * (self.plan.capacity if buffer.type.batched else 1)
 
     def _copy(self, region: Any) -> Any:
         copy = self._cuda.device_array(region.shape, region.dtype)

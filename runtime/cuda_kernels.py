@@ -15,11 +15,17 @@ cuda: Any = importlib.import_module("numba.cuda")  # untyped, and not always ins
 
 
 @cuda.jit(cache=True)  # type: ignore[untyped-decorator]
-def gather(source: Any, rows: Any, first: int, batch: int, size: int, target: Any, at: int) -> None:
-    """target[at + e·size + k] = source[rows[first + e]·size + k]."""
-    for i in range(cuda.grid(1), batch * size, cuda.gridsize(1)):
-        e = i // size
-        target[at + i] = source[rows[first + e] * size + (i - e * size)]
+def gather(
+    source: Any, rows: Any, first: int, batch: int, steps: int, most: int, size: int, target: Any,
+    at: int,
+) -> None:  # fmt: skip
+    """Rows of examples, or of the first `steps` of `most` steps of each, step after step:
+    target[at + (t·batch + e)·size + k] = source[(rows[first + e]·most + t)·size + k]."""
+    for i in range(cuda.grid(1), steps * batch * size, cuda.gridsize(1)):
+        r = i // size
+        t = r // batch
+        row = rows[first + r - t * batch] * most + t
+        target[at + i] = source[row * size + (i - r * size)]
 
 
 @cuda.jit(cache=True)  # type: ignore[untyped-decorator]

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..compiler.emit.cuda import CudaProgram, emit
 from ..compiler.emit.cuda_kernel import CudaKernel, Tuning
+from ..compiler.emit.cuda_launch import AnyLaunch, CudaLaunch
 from ..compiler.plan import Plan
 from . import kernel_cache
 from .cuda_simulator import simulated_math
@@ -111,7 +112,7 @@ def export(
 
 
 def _launches(plan: Plan, program: CudaProgram) -> dict[str, Any]:
-    """The launch list as data."""
+    """The launch list as data. A kernel's row of the table: see `emit.cuda_launch.CudaLaunch`."""
     kernels = [
         {
             "name": k.name,
@@ -135,10 +136,27 @@ def _launches(plan: Plan, program: CudaProgram) -> dict[str, Any]:
         "capacity": plan.capacity,
         "memory": program.memory,
         "kernels": kernels,
-        "launches": [
-            {"kernel": program.kernels[e.kernel].name, "at": e.at, "label": e.label}
-            for e in program.launches
-        ],
-        "table": list(program.table),
+        "frames": [{"clock": f.clock, "most_steps": f.steps} for f in program.frames],
+        "launches": [_launch(program, e) for e in program.launches],
         "buffers": buffers,
     }
+
+
+def _launch(program: CudaProgram, launch: AnyLaunch) -> dict[str, Any]:
+    """One entry. Its slots are numbers of buffers, inside a recurrence numbers of its spots."""
+    found = {"label": launch.label, "slots": launch.slots, "frame": launch.frame}
+    if isinstance(launch, CudaLaunch):
+        name = program.kernels[launch.kernel].name
+        more = {"more": launch.more, "apart": launch.apart, "along": launch.along}
+        return {"kernel": name, **found, **more}
+    spots = [
+        {"slot": s.slot, "kind": s.kind, "type": str(s.type), "per_example": s.type.batched,
+         "lead": s.lead}
+        for s in launch.spots
+    ]  # fmt: skip
+    names = ("before", "turns", "after")
+    parts = {
+        name: [_launch(program, e) for e in part]
+        for name, part in zip(names, launch.parts, strict=True)
+    }
+    return {**found, "reverse": launch.reverse, "spots": spots, **parts}

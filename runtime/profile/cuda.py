@@ -47,7 +47,7 @@ class _Watched:
         self._cuda = loaded._cuda
         self._events: list[tuple[Any, Any]] = []
         self._real = not simulated()  # the simulator's events hold no times
-        self._of = [entry.of for entry in loaded._program.launches]
+        self._of = [call.of for call in loaded._program.run(1).calls]
         self._kernels = len(loaded.plan.kernels)
         self.loaded = copy.copy(loaded)
         self.loaded._functions = [_Function(f, self._enclosed) for f in loaded._functions]

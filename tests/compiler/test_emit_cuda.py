@@ -209,8 +209,9 @@ def test_scratch_lies_behind_the_arena_once_for_each_worker() -> None:
     )  # fmt: skip
     plan = Plan("p", (kernel, kernel), (True, True), buffers, 5200, 6, {}, {"y": 2})
     program = emit(plan)
-    assert len(program.kernels) == 1 and [e.at for e in program.launches] == [0, 6]
-    assert program.table[:6] == (64, 5248, 2624, 0, 64, 0)
+    run = program.run(6)
+    assert len(program.kernels) == 1 and [call.at for call in run.calls] == [0, 6]
+    assert run.table[:6].tolist() == [64, 5248, 2624, 0, 64, 0]
     assert program.memory == 5248 + 6 * 64
     assert "cuda.blockIdx.x * int(table[at + 4])" in program.kernels[0].source
 
