@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from . import simd
 from .simd.barrier import claim, meet
 from .simd.blocks import least, share
+from .simd.denormals import as_before, without_denormals
 from .simd.lanes import F32, F64, I8, I32, I64
 
 # program: address of the kernel, index of its row, wait before it, in how many parts it is done
@@ -175,6 +176,7 @@ def walk(job: int, thread: int) -> int:
     counter, goal, threads = at(job, 16), at(job, 17), at(job, 18)
     lengths, frames = at(job, 20), at(job, 21)
     steps = (total + batch - 1) // batch
+    own = without_denormals()
     for s in range(steps):
         start = s * batch
         steps_of = lengths + 8 * frames * s
@@ -228,7 +230,9 @@ def walk(job: int, thread: int) -> int:
             if value - value != 0.0:  # infinite or not a number
                 bad = True
         if bad:
+            as_before(own)
             return s + 1
+    as_before(own)
     return steps
 
 
