@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from . import project
+from .answers import answer
 from .arrays import Arrays, dataset_from, declared_inputs, named
 from .compiler.elaborate import Module
 from .compiler.graph import Graph
@@ -37,7 +38,9 @@ from .sequences import batches, is_single
 from .trained import Trained, trained_facts
 
 if TYPE_CHECKING:
+    from .generating import Generated
     from .pictures import Picture
+    from .runtime.generate.generator import Generator
     from .summary import Summary
 
 Array = NDArray[Any]
@@ -72,6 +75,7 @@ class Model:
         self._device_name, self._threads, self._seed = device, threads, seed
         self._given: Dataset | None = None
         self._trained = Trained()  # what the file of the weights tells
+        self.generators: dict[tuple[str, str], Generator] = {}  # by what is fed back
 
     # ------------------------------------------------------------ pieces, made when needed
 
@@ -253,9 +257,10 @@ class Model:
         self, data: Arrays | Dataset | None = None, part: str | None = None
     ) -> dict[str, float]:
         """Mean losses and metrics over a part: by default test, else valid, else train."""
-        return self.session.scores(self._feeder(data, part))
+        return self.session.scores(self.feeder(part, data))
 
-    def _feeder(self, data: Arrays | Dataset | None, part: str | None) -> Feeder:
+    def feeder(self, part: str | None = None, data: Arrays | Dataset | None = None) -> Feeder:
+        """The examples of a part, as the net takes them."""
         if data is not None and not isinstance(data, Dataset):
             data = dataset_from(self.net, data)
         if data is not None:
@@ -282,10 +287,10 @@ class Model:
     ) -> metrics.Report | None:
         """Confusion matrix, precision, recall and top-k of a classifier; R² and errors of a
         regression; None where outputs and targets cannot be told apart."""
-        feeder = self._feeder(data, part)
+        feeder = self.feeder(part, data)
         for target in self.session.targets:
             type = self.evaluation.leaves[target].value.type
-            output = self._answer(target)
+            output = answer(self.evaluation, target)
             if output is None:
                 continue
             arrays = feeder.arrays
@@ -297,19 +302,6 @@ class Model:
             labels = truth if type.classes else metrics.classes_of(truth)
             return metrics.class_report(found, labels, classes, field.labels, TOP)
         return None
-
-    def _answer(self, target: str) -> str | None:
-        """The output that predicts a target: of a fitting size, and best one that the loss uses."""
-        type = self.evaluation.leaves[target].value.type
-        fitting = [
-            o
-            for o in self.evaluation.of_kind("output")
-            if o.value.type.batched and _answers(o.value.type.size, type.size, type.classes)
-        ]
-        losses = self.evaluation.with_outputs(self.evaluation.of_kind("loss"))
-        used = set(losses.nodes)
-        ranked = sorted(fitting, key=lambda o: o.value not in used)
-        return ranked[0].name if ranked else None
 
     def predict(self, inputs: Any, *, batch: int = 512) -> Any:
         """The outputs for some examples, in the units of the data.
@@ -334,13 +326,26 @@ class Model:
             raise fail("E610", f"the input `{missing[0]}` is not given")
         leaves = self.evaluation.leaves
         single = all(is_single(leaves[n], a) for n, a in arrays.items())
-        ready = self._batches(arrays)
+        ready = self.examples(arrays)
         if len({len(a) for a in ready.values()}) > 1:
             raise fail("E610", "the inputs hold different numbers of examples")
-        found = self._restored(self.session.predict(self._normalised(ready), batch))
+        found = self._restored(self.session.predict(ready, batch))
         if single:
             found = {n: a[0] if self._per_example(n) else a for n, a in found.items()}
         return next(iter(found.values())) if len(found) == 1 else found
+
+    def generate(
+        self, name: str | None = None, *, start: Any = None, inputs: Any = None, **options: Any
+    ) -> list[Generated]:
+        """Texts that the net says token by token, as the `generate` declaration (of that name) and
+        `options` ask: length, greedy, temperature, top_k, beam, length_penalty, samples, seed.
+
+        `start`: a text, or numbers of tokens. `inputs`: what the net is given besides, as `predict`
+        takes it. Gives one `Generated` for each example and sample.
+        """
+        from .generating import generate
+
+        return generate(self, name, start, inputs, options)
 
     def _batches(self, given: Mapping[str, Any]) -> dict[str, Array]:
         return batches(self.evaluation.leaves, given, lambda: self.vocabularies)
@@ -363,8 +368,9 @@ class Model:
         known = self.dataset.statistics
         return {name: known[field] for name, field in bound.items() if field in known}
 
-    def _normalised(self, arrays: dict[str, Array]) -> dict[str, Array]:
-        return apply_statistics(arrays, self.statistics)
+    def examples(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        """Examples by input name as programs take them: texts numbered, numbers normalised."""
+        return apply_statistics(self._batches(given), self.statistics)
 
     def _restored(self, outputs: dict[str, Array]) -> dict[str, Array]:
         """A prediction of a normalised target, back in the target's units."""
@@ -482,10 +488,3 @@ def _declaration(module: Module, train: str | ast.Train | None) -> ast.Train | N
     if train is None and len(module.trains) != 1:
         return None
     return project.choose_train(module, train)
-
-
-def _answers(output: int, target: int, classes: int | None) -> bool:
-    """Can an output of that size be a prediction of that target?"""
-    if classes is None:
-        return output == target
-    return output == classes or (classes == 2 and output == 1)

@@ -14,6 +14,7 @@ from .autodiff import gradient
 from .elaborate import Module, forward
 from .elaborate.limits import bounded
 from .elaborate.scope import Collected
+from .generate.choice import generated_net
 from .graph import Leaf, Output, topological
 from .step import minimized, resolve_optimizer, trainable, training_step
 from .value import Value
@@ -41,7 +42,8 @@ def check(module: Module) -> list[Diagnostic]:
             _try(lambda t=train: _optimizers(module, t), found)  # type: ignore[misc]
         else:
             _try(lambda t=train: found.extend(_steps(module, t)), found)  # type: ignore[misc]
-    found += [_later(g) for g in module.generates]
+    for generate in module.generates:
+        _try(lambda g=generate: generated_net(module, g), found)  # type: ignore[misc]
     for name in module.unused_overrides():
         found.append(_unused(module, name))
     return sorted(_distinct(found), key=place)
@@ -115,15 +117,6 @@ def _optimizers(module: Module, train: s.Train) -> None:
     for minimize, _ in minimized(train):
         for rule in minimize.rules:
             resolve_optimizer(rule.optimizer, module, Collected(module, True, "f32"))
-
-
-def _later(generate: s.Generate) -> Diagnostic:
-    return Diagnostic(
-        "E250",
-        "`generate` is understood but cannot be run yet",
-        generate.name.span,
-        help="this version trains feed-forward networks; remove the `generate` block for now",
-    )
 
 
 def _try(action: Callable[[], object], found: list[Diagnostic]) -> bool:

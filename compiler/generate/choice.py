@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...dsl import syntax as s
 from ...dsl.diagnostics import Failure, did_you_mean, fail
 from ...dsl.source import Span
+from ..elaborate import Module
 from ..graph import Graph, Leaf, Output, topological
 
 EXAMPLE = "`input text: tokens[T, k]` and `output scores`, [T, k]"
@@ -88,11 +90,24 @@ def _none(
             span, help=f"a net that generates has {EXAMPLE}",
         )  # fmt: skip
     shown = " or ".join(f"[{x.value.shape[0]}, {x.value.type.classes}]" for x in tokens)
-    which = f"its output `{scores}` is" if scores else "no output is"
     fed = " or ".join(f"`{x.name}`" for x in tokens)
+    what = f"its output `{scores}` is not {shown}" if scores else f"no output is {shown}"
     return fail(
-        "E286", f"`{graph.name}` cannot generate: {which} {shown}, the scores of what comes after "
-        f"each step of {fed}" if not scores else f"`{graph.name}` cannot generate: {which} not "
-        f"{shown}, the scores of what comes after each step of {fed}",
-        span, help=f"give the scores of every step away: {EXAMPLE}",
+        "E286", f"`{graph.name}` cannot generate: {what}, the scores of what comes after each "
+        f"step of {fed}", span, help=f"give the scores of every step away: {EXAMPLE}",
     )  # fmt: skip
+
+
+def generated_net(module: Module, declared: s.Generate) -> str:
+    """The name of the net that a `generate` declaration is about. Raises Failure E210, E288."""
+    if not isinstance(declared.net, s.Name):
+        raise fail(
+            "E288", "`generate` is from a net, by its name", declared.net.span,
+            help=f"write `generate {declared.name.id} from net`: its settings are those that it "
+            "was trained with",
+        )  # fmt: skip
+    name = declared.net.id
+    if name not in module.nets:
+        raise fail("E210", f"there is no net `{name}`", declared.net.span,
+                   help=did_you_mean(name, module.nets))  # fmt: skip
+    return name
