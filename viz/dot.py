@@ -90,7 +90,7 @@ def _value(value: Attribute) -> str:
     return quoted(value) if isinstance(value, str) else str(value)
 
 
-def _attributes(given: dict[str, Attribute]) -> str:
+def attributes(given: dict[str, Attribute]) -> str:
     return ", ".join(f"{key}={_value(value)}" for key, value in given.items())
 
 
@@ -247,16 +247,16 @@ class Dot:
             "arrowsize": 0.8,
         }
         out = ["digraph chainrule {"]
-        out.append(f"  graph [{_attributes({**self._graph, **more})}];")
-        out.append(f"  node [{_attributes({**base, 'margin': '0.06,0.03'})}];")
-        out.append(f"  edge [{_attributes(arrow)}];")
-        out += [f"  {id} [{_attributes(given)}];" for id, given in nodes]
+        out.append(f"  graph [{attributes({**self._graph, **more})}];")
+        out.append(f"  node [{attributes({**base, 'margin': '0.06,0.03'})}];")
+        out.append(f"  edge [{attributes(arrow)}];")
+        out += [f"  {id} [{attributes(given)}];" for id, given in nodes]
         for cluster in clusters:
             out += _cluster_lines(cluster, "  ")
         out += [f"  {{ rank={kind}; {'; '.join(names)}; }}" for kind, names in ranks]
         out += starts
         for start, end, given in edges:
-            tail = f" [{_attributes(given)}]" if given else ""
+            tail = f" [{attributes(given)}]" if given else ""
             out.append(f"  {start} -> {end}{tail};")
         out.append("}")
         return "\n".join(out) + "\n"

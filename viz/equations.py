@@ -187,7 +187,8 @@ def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
     anchors = {v for v in order if v.op.name in LEAVES}
     for v in order:
         named = _is_named(v, with_params) and not (v in inner and from_library(v))
-        if v in ends or v.op.name == "one_hot" or named or is_sum_of_squares(v):
+        told = v.op.name == "one_hot" or v.op.family == "part" or is_sum_of_squares(v)
+        if v in ends or told or named:
             anchors.add(v)
         anchors.update(_around_layer(v))
         for a in v.args:

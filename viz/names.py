@@ -44,10 +44,37 @@ def names(equations: Equations, *, batch: bool = True) -> Names:
     if images is not None:
         found = image_names(equations, images)
         own = _own_names(equations, found) | {v: t.symbol(n) for v, n in found.items()}
-        return Names({**own, **_inner_names(equations, own)}, False, tuple(images))
+        return Names(_at_ends({**own, **_inner_names(equations, own)}), False, tuple(images))
     if layers is None:
-        return Names({**(own := _own_names(equations)), **_inner_names(equations, own)}, False)
+        own = _own_names(equations)
+        return Names(_at_ends({**own, **_inner_names(equations, own)}), False)
     return Names(_textbook_names(equations, layers, batch), True, tuple(layers))
+
+
+def _at_ends(found: dict[Value, Term]) -> dict[Value, Term]:
+    """h_T for what a scan carried to its end."""
+    for v, name in found.items():
+        if v.op.family == "part" and name.kind == "symbol" and _carried_word(v) is not None:
+            if v.origin.name == _carried_word(v):
+                found[v] = t.step(name, "1" if v.args[0].attrs["reverse"] else "T")
+    return found
+
+
+def _carried_word(v: Value) -> str | None:
+    """The name of the carried value that a result of a scan is the last one of."""
+    (scan,) = v.args
+    k = v.attrs["index"]
+    return str(scan.attrs["body"].bound[k].origin.name) if k < scan.attrs["carries"] else None
+
+
+def _stacked_word(v: Value) -> str:
+    """hs for the values h of all steps."""
+    (scan,) = v.args
+    results = scan.attrs["body"].results
+    y, n = results[v.attrs["index"]], scan.attrs["carries"]
+    carried = next((k for k in range(n) if results[k] is y), None)
+    word = scan.attrs["body"].bound[carried].origin.name if carried is not None else y.origin.name
+    return f"{_last(word) or 'y'}s"
 
 
 def dense_chain(equations: Equations) -> list[Value] | None:
@@ -177,6 +204,8 @@ def wanted_name(v: Value, equations: Equations) -> str:
         name = "output"  # an output without a name has the net's
     if name and not (step is not None and step.kind == "affine" and name == v.origin.block):
         return name
+    if v.op.family == "part":
+        return _carried_word(v) or _stacked_word(v)
     if step is None:
         return "v"
     if step.value.op.name == "add" and step.kind == "function" and not from_library(step.value):

@@ -62,10 +62,13 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """lstm r: the block, and the path where it says more."""
+        """lstm r: the block, and the path where it says more; for a scan of the net's own, what it
+        carries."""
         path = self.scan.origin.instance.rpartition(".")[2]
-        same = not path or path.startswith(self.block) or self.block == "scan"
-        return path or self.block if same else f"{self.block} {path}"
+        if not path:
+            return f"scan {', '.join(self.words)}".rstrip()
+        same = path.startswith(self.block) or self.block == "scan"
+        return path if same else f"{self.block} {path}"
 
     @property
     def before(self) -> str:
@@ -230,15 +233,15 @@ def _net_inputs(eq: Equations, taken: Mapping[Value, str]) -> dict[Value, str]:
 
 
 def _unnamed(cell: Cell, taken: Mapping[Value, str]) -> dict[Value, str]:
-    """u for what is put together, y for what is yielded, where nobody named it."""
+    """u for what is put together, y for what is yielded, z for a net input, where nobody named it."""
     words = {*taken.values(), *(v.origin.name for v in cell.step.nodes)}
-    free = {"concat": [w for w in ("u", "v", "w", "q") if w not in words],
-            "yield": [w for w in ("y", "q") if w not in words]}  # fmt: skip
+    letters = {"concat": "uvwq", "yield": "yq", "affine": "zaed"}
     found: dict[Value, str] = {}
-    for v in cell.equations.steps:
-        kind = "concat" if v.op.name == "concat" else "yield" if v in cell.yields else ""
-        if kind and not v.origin.name and v not in taken and free[kind]:
-            found[v] = free[kind].pop(0)
+    for v, step in cell.equations.steps.items():
+        kind = "concat" if v.op.name == "concat" else "yield" if v in cell.yields else step.kind
+        free = [w for w in letters.get(kind, "") if w not in words and w not in found.values()]
+        if not v.origin.name and v not in taken and free:
+            found[v] = free[0]
     return found
 
 

@@ -322,6 +322,16 @@ def at_end(term: Term, letter: str, end: str) -> Term:
     return Term(term.kind, tuple(at_end(p, letter, end) for p in term.parts), text, term.size)
 
 
+def at_step(term: Term, letter: str, number: int) -> Term:
+    """The term at the step of that number: h_2 for h_{t−1} at 3."""
+    text = term.text
+    if term.kind in ("step", "part") and text.startswith(letter):
+        rest = text[len(letter) :].replace("−", "-")
+        text = str(number + (int(rest) if rest else 0))
+    parts = tuple(at_step(p, letter, number) for p in term.parts)
+    return Term(term.kind, parts, text, term.size)
+
+
 def _moved(index: str, letter: str, by: int) -> str:
     if not index.startswith(letter):
         return index
