@@ -77,8 +77,8 @@ def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
     for c, start in starts:
         with origin(where):
             first = _kept_state(c, start, scope) if kept else start
-            if recurring.batched and not start.type.batched:
-                first = apply("broadcast", start, shape=start.shape, batch=True)
+            if recurring.batched and not first.type.batched:
+                first = apply("broadcast", first, shape=first.shape, batch=True)
         b = bound(c.name.id, first.type, replace(where, span=c.span, name=c.name.id))
         plan.carries.append((b, first))
         inner.names[c.name.id] = b
