@@ -16,10 +16,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 
-from chainrule.compiler.graph import Graph
+from chainrule.compiler.graph import Graph, topological
 from chainrule.compiler.passes import lower, optimise
 from chainrule.compiler.pipeline import compile_plan, parse_module, steps
+from chainrule.compiler.plan import written_out
+from chainrule.compiler.value import Value
 from chainrule.dsl.source import Source
 
 from .peers import chainrule_
@@ -29,10 +32,15 @@ from .steps import NAMES, made, start_up, step_times
 REPEATS = 3
 
 
-def nodes(graph: Graph) -> int:
-    """Of the graph and of the bodies of its scans."""
-    inner = (v.attrs["body"].graph("body") for v in graph.nodes if v.op.name == "scan")
-    return len(graph.nodes) + sum(map(nodes, inner))
+def nodes(roots: Iterable[Value]) -> int:
+    """Of a graph with these results and of the bodies of its scans."""
+    values = topological(roots)
+    bodies = (v.attrs["body"].results for v in values if v.op.family == "scan")
+    return len(values) + sum(map(nodes, bodies))
+
+
+def size(graph: Graph) -> int:
+    return nodes(o.value for o in graph.outputs)
 
 
 def times(row: Row, peers: list[str], rounds: int, seconds: float) -> list[str]:
@@ -55,7 +63,7 @@ def sizes(row: Row) -> list[str]:
         ((graph, _),) = steps(module, module.trains[0], sizes=chainrule_.sizes(row))
         plan = compile_plan(graph, row.batch)
         took.append(time.perf_counter() - start)
-    counts = (nodes(graph), nodes(lower(optimise(graph))), len(plan.kernels))
+    counts = (size(graph), size(lower(optimise(graph))), len([*written_out(plan.kernels)]))
     return [*map(str, counts), f"{min(took):.2f}", f"{plan.arena / 1e6:.1f}"]
 
 
