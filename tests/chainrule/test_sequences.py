@@ -217,3 +217,37 @@ def test_predict_reads_texts_and_writes_texts(folder: Path) -> None:
         assert len(rows[1].split(",")[0]) == 7  # as many characters as were asked
         answers.append(found)
     assert answers[0] == answers[1] == answers[2]
+
+
+STATEFUL = """
+net rnn(units = 5) {
+  input text: tokens[T, k]
+  input next: tokens[T, k]
+  scan x in one_hot(text) with h: [units] = 0 (stateful = true) {
+    h = tanh(dense(units)(x) + dense(units)(h))
+    yield h
+  }
+  scores = yielded -> dense(k)
+  output scores
+  loss cross_entropy(scores, next)
+}
+train rnn on text("story.txt", window = 8) {
+  optimizer adam(lr = 1e-2)
+  batch 4
+  epochs 2
+}
+"""
+
+
+def test_a_stateful_net_reads_on_where_the_batch_before_ended(folder: Path) -> None:
+    found = {}
+    for device, text in (
+        ("cpu", STATEFUL),
+        ("plain", STATEFUL),
+        ("fresh", STATEFUL.replace("stateful = true", "stateful = false")),
+    ):
+        (folder / "rnn.net").write_text(text)
+        model = chainrule.load(folder / "rnn.net", device="cpu" if device == "cpu" else "plain")
+        found[device] = model.fit().rows[-1].values["loss"]
+    assert found["cpu"] == pytest.approx(found["plain"], rel=1e-4)
+    assert found["fresh"] != pytest.approx(found["plain"], rel=1e-3)
