@@ -60,6 +60,7 @@ class _Writer:
 
     def __init__(self, graph: Graph, spread: Mapping[Value, int] | None) -> None:
         self.normal = normalise(graph, spread)
+        self.inside = spread is not None  # of a recurrence
         self.forms = self.normal.forms
         self.groups = Groups(self.normal)
         self.home = self.groups.home
@@ -298,7 +299,7 @@ class _Writer:
         args = [self.normal.rep[a] for a in scan.args]
         operands = [(self._homes_of(a)[0], self._example(a)) for a in args]
         parts = {int(v.attrs["index"]): self._homes_of(v)[0] for v in results}
-        return recurrence(scan, tuple(results), operands, parts, make_kernels)
+        return recurrence(scan, tuple(results), operands, parts, make_kernels, self.inside)
 
     def _along(self, g: Group, slots: Slots) -> Draft:
         (v,) = g.members

@@ -48,6 +48,8 @@ class Buffer:
     memory is axis `order[k]` of the user's array, and `type.shape` is the stored one; reading gives
     the user's orientation back.
     Scratch: `type.size` elements per thread (`capacity` does not count).
+    A framed buffer may be a part of the buffer `within`, `lead` steps from its beginning: as many
+    examples as the batch has lie in a step, so where it begins is known when that is.
     """
 
     name: str
@@ -55,6 +57,13 @@ class Buffer:
     type: Type
     offset: int
     order: tuple[int, ...] = ()
+    within: int = -1
+    lead: int = 0
+
+    @property
+    def ahead(self) -> int:
+        """Bytes from `offset` to where it begins, for each example of the batch."""
+        return self.lead * self.type.size * self.type.numpy.itemsize
 
     def nbytes(self, capacity: int) -> int:
         rows = capacity if self.type.batched else 1

@@ -231,12 +231,15 @@ def _check_epoch(plan: Plan, touched: list[tuple[int, int, bool, int]]) -> None:
 
 def _check_lives(plan: Plan, epochs: list[int]) -> None:
     """A temporary is written before it is read; its bytes are its own until its last use."""
+    places: dict[int, int] = {
+        i: b.within if b.within >= 0 else i for i, b in enumerate(plan.buffers)
+    }
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
     for kernel, now in zip(plan.kernels, epochs, strict=True):
-        written = {kernel.slots[s] for s in kernel.writes}
+        written = {places[kernel.slots[s]] for s in kernel.writes}
         for slot in (*kernel.reads, *kernel.writes):
-            index = kernel.slots[slot]
+            index = places[kernel.slots[slot]]
             if plan.buffers[index].kind != "temp":
                 continue
             if index not in born and index not in written:
@@ -258,4 +261,4 @@ def _check_lives(plan: Plan, epochs: list[int]) -> None:
 
 
 def _range(plan: Plan, b: Buffer) -> tuple[int, int]:
-    return b.offset, b.offset + b.nbytes(plan.capacity)
+    return b.offset, b.offset + b.ahead * plan.capacity + b.nbytes(plan.capacity)

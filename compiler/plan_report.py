@@ -35,7 +35,7 @@ def memory_report(plan: Plan) -> Memory:
     """The memory of a plan at its capacity."""
     kinds: dict[str, int] = {}
     for b in plan.buffers:
-        if b.kind == "view":  # memory of another buffer
+        if b.kind == "view" or b.within >= 0:  # memory of another buffer
             continue
         kinds[b.kind] = kinds.get(b.kind, 0) + b.nbytes(plan.capacity)
     unshared = kinds.get("temp", 0)

@@ -60,10 +60,14 @@ class _Order:
 
     def __post_init__(self) -> None:
         self.writer: dict[Home, int] = {}
+        self.within: dict[Home, tuple[Home, int]] = {}
         self.readers: dict[str, set[int]] = defaultdict(set)
         for i, d in enumerate(self.drafts):
             for slot in d.kernel.writes:
                 self.writer[d.homes[slot]] = i
+            for part, whole, lead in d.within:
+                self.writer[part] = i
+                self.within[part] = whole, lead
         for i, d in enumerate(self.drafts):
             for slot in d.kernel.reads:
                 home = d.homes[slot]
@@ -277,7 +281,8 @@ class _Arena:
         dies: dict[Home, int] = {}
         for i in self.order.sequence:
             d, now = self.order.drafts[i], self.order.epoch[i]
-            for home in d.homes:
+            for part in d.homes:
+                home = self.order.within[part][0] if part in self.order.within else part
                 if self._is_temporary(home):
                     born[home] = min(born.get(home, now), now)
                     dies[home] = max(dies.get(home, now), now)
@@ -298,6 +303,11 @@ class _Arena:
             name = home.value.origin.name
             self.buffers.append(Buffer(name, "temp", type, start + offset))
         self.index.update({home: self.index[old] for home, old in first.items()})
+        for home, (whole, lead) in self.order.within.items():
+            of = self.index[whole]
+            self.index[home] = len(self.buffers)
+            made = Buffer(home.value.origin.name, "temp", home.value.type, self.buffers[of].offset)
+            self.buffers.append(replace(made, within=of, lead=lead))
         self.end = start + size
 
     def _heirs(self, born: dict[Home, int], dies: dict[Home, int]) -> dict[Home, Home]:

@@ -146,6 +146,7 @@ class CpuLoaded:
             for row, place in table.coded:
                 table.rows[row] = self._code.ctypes.data + 8 * place
         self._rows = np.array([table.rows for table in tables], np.int64)
+        self._late = np.array(tables[0].late, np.int64).reshape(-1, 3)
         # The barriers' counters in cache lines of their own, then one counter for each launch.
         self._sync = np.zeros(3 * ALIGN // 8 + len(program.launches), np.int64)
         self._most, self._small = threads, SMALL
@@ -342,6 +343,7 @@ class CpuLoaded:
                 len(scalars), numbers.ctypes.data, self._recorded.ctypes.data,
                 len(self._recorded), records.ctypes.data, counter, goal, threads,
                 self._rows.strides[0], lengths.ctypes.data, lengths.shape[1],
+                self._late.ctypes.data, len(self._late),
             ],
             np.int64,
         )  # fmt: skip

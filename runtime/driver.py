@@ -153,7 +153,7 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
 JOB = (
     "arena", "program", "kernels", "rows", "fields", "inputs", "picked", "total", "batch", "step",
     "scalars", "given", "numbers", "recorded", "results", "records", "counter", "goal", "threads",
-    "row_bytes", "lengths", "frames",
+    "row_bytes", "lengths", "frames", "late", "later",
 )  # fmt: skip
 
 
@@ -163,6 +163,7 @@ def walk(job: int, thread: int) -> int:
     `job` is the address of the numbers named in `JOB`. program [kernels, 5], fields [inputs,
     5], lengths [step, frames] (1 for frame 0, which is none), scalars [given, 2] (offset, type)
     with numbers [step, given], recorded [results, 2] alike, with records [step, results]:
+    late [later, 3] (row, offset, bytes that it begins later for each example of the batch):
     addresses of tables. `rows`: address of the table of offsets, `row_bytes` for each thread. `picked`: address of the positions of the examples in
     the fields. A step that records something not finite is the last. `counter`: address of the
     barrier, which stands at `goal` when all threads begin; 64 bytes on, that of the barrier
@@ -174,13 +175,19 @@ def walk(job: int, thread: int) -> int:
     batch, first_step, scalars, given = at(job, 8), at(job, 9), at(job, 10), at(job, 11)
     numbers, recorded, results, records = at(job, 12), at(job, 13), at(job, 14), at(job, 15)
     counter, goal, threads = at(job, 16), at(job, 17), at(job, 18)
-    lengths, frames = at(job, 20), at(job, 21)
+    lengths, frames, late, later = at(job, 20), at(job, 21), at(job, 22), at(job, 23)
+    before = 0
     steps = (total + batch - 1) // batch
     own = without_denormals()
     for s in range(steps):
         start = s * batch
         steps_of = lengths + 8 * frames * s
         count = least(batch, total - start)
+        if count != before:
+            for k in range(later):
+                place = at(late, 3 * k + 1) + count * at(late, 3 * k + 2)
+                write_i64(rows + 8 * at(late, 3 * k), place)
+            before = count
         first, last = share(count, thread, threads, 1), share(count, thread + 1, threads, 1)
         for f in range(inputs):
             field = fields + 8 * FIELD * f
@@ -215,11 +222,11 @@ def walk(job: int, thread: int) -> int:
                 call(address, arena, row, examples, thread, threads)
             else:
                 claims = counter + CLAIMS + 8 * k
-                before = s * (parts + threads)  # in every step each thread claims once too often
-                part = claim(claims) - before
+                claimed = s * (parts + threads)  # in every step each thread claims once too often
+                part = claim(claims) - claimed
                 while part < parts:
                     call(address, arena, row, examples, part, parts)
-                    part = claim(claims) - before
+                    part = claim(claims) - claimed
         if threads > 1:
             goal = meet(counter, goal, threads)
         bad = False

@@ -131,6 +131,7 @@ def _facts(plan: Plan, program: Program) -> dict[str, Any]:
         "rows": tables.rows,
         "code": tables.code,
         "coded": tables.coded,
+        "late": tables.late,
         "sources": tables.sources,
         "steps": [frame.steps for frame in program.frames],
         "buffers": {name: _buffer(b) for name, b in named.items()},

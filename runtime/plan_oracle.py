@@ -126,8 +126,8 @@ class PlanOracle:
 
     def _memory(self, index: int) -> Array:
         b = self.plan.buffers[index]
-        size = b.nbytes(self.plan.capacity)
-        return self.bytes[b.offset : b.offset + size].view(b.type.numpy)
+        start = b.offset + b.ahead * self.examples
+        return self.bytes[start : start + b.nbytes(self.plan.capacity)].view(b.type.numpy)
 
     # ------------------------------------------------------------ stages
 

@@ -55,6 +55,7 @@ class Program:
         self._table = np.array(
             [[addresses[k], row, 0, 0, frame] for k, row, frame in facts["launches"]], np.int64
         ).reshape(-1, 5)
+        self._late = np.array(facts["late"], np.int64).reshape(-1, 3)
         self._steps = np.array([[1, *facts["steps"]]], np.int64)
         self._steps_done = 0
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
@@ -140,7 +141,7 @@ class Program:
                 self._rows.ctypes.data, 0, 0, 0, count, count, self._steps_done,
                 places.ctypes.data, len(places), numbers.ctypes.data, recorded.ctypes.data,
                 len(found), records.ctypes.data, 0, 0, 1, 0, self._steps.ctypes.data,
-                self._steps.shape[1],
+                self._steps.shape[1], self._late.ctypes.data, len(self._late),
             ],
             np.int64,
         )  # fmt: skip

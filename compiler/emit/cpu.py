@@ -106,7 +106,8 @@ class Program:
         buffers = self.plan.buffers
         places = [b.offset + (behind if b.kind == "scratch" else 0) for b in buffers]
         found = Tables()
-        found.add(self.launches, places, behind + self.planned)
+        ahead = {i: b.ahead for i, b in enumerate(buffers) if b.ahead}
+        found.add(self.launches, places, behind + self.planned, ahead)
         return found
 
 

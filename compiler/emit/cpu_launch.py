@@ -8,7 +8,7 @@ package has it, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..plan import Spot
@@ -76,6 +76,7 @@ class Tables:
     of kernel scratch; `starts`: where the rows of each launch of the plan begin. In the row of a
     recurrence, the first number is the place of its code in `code`, told by `coded`.
 
+    `late` are the rows that depend on the batch: (row, offset, bytes for each example).
     `code` has the addresses of compiled kernels at `sources`: (place, source; −1 for the walker).
     """
 
@@ -84,10 +85,21 @@ class Tables:
     code: list[int] = field(default_factory=list)
     coded: list[tuple[int, int]] = field(default_factory=list)
     sources: list[tuple[int, int]] = field(default_factory=list)
+    late: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def add(self, launches: Sequence[Launch], places: Sequence[int], scratch: int) -> None:
+    def add(
+        self, launches: Sequence[Launch], places: Sequence[int], scratch: int,
+        ahead: Mapping[int, int],
+    ) -> None:  # fmt: skip
+        """`places`: where each buffer lies; `ahead`: bytes that it begins later, for each example of
+        the batch."""
         for launch in launches:
-            self.starts.append(self._row(launch, places, scratch))
+            start = self._row(launch, places, scratch)
+            self.starts.append(start)
+            first = start + (launch.code is not None)
+            for k, s in enumerate(launch.slots):
+                if s in ahead:
+                    self.late.append((first + k, places[s], ahead[s]))
 
     def _row(self, launch: Launch, places: Sequence[int], scratch: int) -> int:
         """The rows of a launch and of those inside it; where its own begins."""

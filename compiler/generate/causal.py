@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from math import prod
 
 from ...dsl.diagnostics import Failure, fail
+from ...dsl.source import Span
+from ..elaborate.scope import LIBRARY
 from ..graph import topological
 from ..scans.build import pieces
 from ..value import Value
@@ -20,16 +22,39 @@ _MOVES = ("reshape", "transpose", "broadcast", "slice")
 _UNKNOWN_LENGTH = "how long a text will be is not known while it is made"
 
 
-def check_causal(longer: Value, scores: Value, feed: Value, lengths: Collection[str]) -> list[int]:
+def check_causal(
+    longer: Value, scores: Value, feed: Value, lengths: Collection[str], places: Mapping[str, Span]
+) -> list[int]:
     """Which scans walk the steps, counted in the order of the graph. `longer` is `scores` of one
-    step more; `lengths` are the inputs that say how many steps there are. Raises Failure E287."""
+    step more; `lengths` are the inputs that say how many steps there are; `places` is where layers
+    were written. Raises Failure E287."""
     order, other = topological([scores]), topological([longer])
     if [v.op.name for v in order] != [v.op.name for v in other]:
         raise fail("E287", "this net is another one for texts of another length", feed.origin.span,
                    help="let nothing but the sizes of sequences depend on the length")  # fmt: skip
-    walked = _Walk(dict(zip(order, other, strict=True)), feed, lengths).scans
+    try:
+        walked = _Walk(dict(zip(order, other, strict=True)), feed, lengths).scans
+    except _Unfit as unfit:
+        raise unfit.failure(places) from None
     every = [v for v in order if v.op.family == "scan"]
     return [every.index(v) for v in walked]
+
+
+class _Unfit(Exception):
+    """A value that cannot be computed step by step."""
+
+    def __init__(self, value: Value, message: str, help: str = "") -> None:
+        self.value, self.message, self.help = value, message, help
+
+    def failure(self, places: Mapping[str, Span]) -> Failure:
+        """At the value, or at the line that asks for the library's layer that it is in."""
+        where = self.value.origin
+        span, instance = where.span, where.instance
+        while span is not None and span.source.name.startswith(LIBRARY) and instance:
+            span, instance = places.get(instance, span), instance.rpartition(".")[0]
+        own = span is where.span
+        return fail("E287", self.message, span, note=str(self.value.type) if own else "",
+                    help=self.help)  # fmt: skip
 
 
 class _Walk:
@@ -66,10 +91,10 @@ class _Walk:
     def _scan(self, scan: Value) -> None:
         p = pieces(scan)
         if p.reverse:
-            raise fail(
-                "E287", "cannot generate with a net that reads ahead: this scan walks from the "
-                "end of what is being generated", scan.origin.span,
-                help="leave out `reverse` there; an encoder of another input may have it",
+            raise _Unfit(
+                scan, "cannot generate with a net that reads ahead: this scan walks from the end "
+                "of what is being generated",
+                "leave out `reverse` there; an encoder of another input may have it",
             )  # fmt: skip
         for _, a in p.sequences:
             if self.along[a] != (0,):
@@ -99,14 +124,13 @@ class _Walk:
     def _leaf(self, v: Value) -> None:
         name, kind = str(v.attrs.get("name", "")), v.op.name
         if kind == "input" and v.attrs.get("clock") == self.clock and v is not self.feed:
-            raise fail(
-                "E287", f"`{name}` has the steps of `{self.feed.attrs['name']}`, and will not be "
-                "known while these are generated", v.origin.span,
-                help="give the length of another sequence another name: `tokens[S, k]`",
+            raise _Unfit(
+                v, f"`{name}` has the steps of `{self.feed.attrs['name']}`, and will not be known "
+                "while these are generated",
+                "give the length of another sequence another name: `tokens[S, k]`",
             )  # fmt: skip
         if self.along[v] and kind == "param":
-            raise fail("E287", f"`{name}` has weights for every step: {_UNKNOWN_LENGTH}",
-                       v.origin.span)  # fmt: skip
+            raise _Unfit(v, f"`{name}` has weights for every step: {_UNKNOWN_LENGTH}")
 
     def _positions(self, v: Value, pairs: Mapping[Value, Value]) -> None:
         """The numbers of the steps serve to leave out those that an example has not."""
@@ -120,16 +144,16 @@ class _Walk:
         """The length may be asked for by a mask alone."""
         asked = [a for a in v.args if a.attrs.get("name", "") in self.lengths]
         if asked and not is_step_mask(v):
-            raise fail("E287", f"this uses how long the text is: {_UNKNOWN_LENGTH}", v.origin.span,
-                       help="use `mask` alone, or the length of another input")  # fmt: skip
+            raise _Unfit(v, f"this uses how long the text is: {_UNKNOWN_LENGTH}",
+                         "use `mask` alone, or the length of another input")  # fmt: skip
 
     def _part(self, v: Value) -> None:
         scan = v.args[0]
         walked = bool(self.along[v])
         if scan in self.moving and not walked:
-            raise fail(
-                "E287", "this is known when all steps are done, and cannot help to make them",
-                v.origin.span, help="use what the scan yields at each step",
+            raise _Unfit(
+                v, "this is known when all steps are done, and cannot help to make them",
+                "use what the scan yields at each step",
             )  # fmt: skip
         if walked and self.along[v] != (0,):
             raise _mixes(v)
@@ -165,10 +189,7 @@ def _same_place(x: Value, along: Mapping[Value, Sequence[int]], y: Value) -> boo
     return prod(x.shape[:p]) == prod(y.shape[:q])
 
 
-def _mixes(v: Value) -> Failure:
+def _mixes(v: Value) -> _Unfit:
     word = f"`{v.origin.name}`" if v.origin.name else "this"
-    return fail(
-        "E287", f"cannot generate step by step: {word} needs several steps at once",
-        v.origin.span, note=str(v.type),
-        help="carry what is needed of earlier steps in a `scan`",
-    )  # fmt: skip
+    return _Unfit(v, f"cannot generate step by step: {word} needs several steps at once",
+                  "carry what is needed of earlier steps in a `scan`")  # fmt: skip

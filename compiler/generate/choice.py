@@ -39,7 +39,9 @@ def find_loop(
     outputs = {o.name: o for o in graph.of_kind("output")}
     _check_name("input", feed, inputs, span)
     _check_name("output", scores, outputs, span)
-    tokens = [leaf for leaf in inputs.values() if _is_tokens(leaf) and feed in ("", leaf.name)]
+    used = set(topological(o.value for o in outputs.values()))
+    tokens = [leaf for leaf in inputs.values() if _is_tokens(leaf) and leaf.value in used
+              and feed in ("", leaf.name)]  # fmt: skip
     found = [
         Loop(leaf, o) for o in outputs.values() if scores in ("", o.name)
         for leaf in tokens if _fits(leaf, o)
@@ -89,7 +91,8 @@ def _none(
             "E286", f"`{graph.name}` cannot generate: {what} whose length the data decide",
             span, help=f"a net that generates has {EXAMPLE}",
         )  # fmt: skip
-    shown = " or ".join(f"[{x.value.shape[0]}, {x.value.type.classes}]" for x in tokens)
+    sizes = dict.fromkeys(f"[{x.value.shape[0]}, {x.value.type.classes}]" for x in tokens)
+    shown = " or ".join(sizes)
     fed = " or ".join(f"`{x.name}`" for x in tokens)
     what = f"its output `{scores}` is not {shown}" if scores else f"no output is {shown}"
     return fail(

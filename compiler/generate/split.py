@@ -86,7 +86,9 @@ def stepwise(
 
     _, longer = of(known[clock] + 1)
     lengths = {f.name + LENGTH for f in whole.inputs if f.value.attrs.get("clock") == clock}
-    walked = check_causal(longer.scores.value, loop.scores.value, loop.feed.value, lengths)
+    walked = check_causal(
+        longer.scores.value, loop.scores.value, loop.feed.value, lengths, whole.places
+    )
     graph, one = of(1)
     return _Split(graph, one, walked, lengths).result()
 

@@ -26,11 +26,13 @@ class Home:
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A kernel whose slot i is `homes[i]`. `after`: drafts, by number, that must run first though
-    it reads nothing of theirs."""
+    it reads nothing of theirs. `within`: framed homes (first) that are a part of one of its own
+    (second), so many steps from its beginning (third)."""
 
     kernel: AnyKernel
     homes: tuple[Home, ...]
     after: tuple[int, ...] = ()
+    within: tuple[tuple[Home, Home, int], ...] = ()
 
 
 @dataclass(frozen=True)

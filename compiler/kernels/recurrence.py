@@ -2,8 +2,8 @@
 
 In: a scan whose operands lie in memory, where they and its results lie, and fusion itself for the
 body. Out: a draft of a `Recurrence`. What is carried lies in a ring of two: a step reads one half
-and writes the other. Where the same value is also yielded, it lies among the yields instead, and
-the step before has left the old one there.
+and writes the other. Where it is also yielded, old or new, all its values lie in one stack, and the
+yields are parts of that.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _RING = Frame("", 2)
 
 def recurrence(
     scan: Value, results: Sequence[Value], operands: Sequence[Operand],
-    parts: Mapping[int, Home], fuse: Fuse,
+    parts: Mapping[int, Home], fuse: Fuse, inside: bool,
 ) -> Draft:  # fmt: skip
-    """The draft of a scan. `parts`: the results that are asked for, by index."""
-    return _Maker(scan, results, operands, parts).draft(fuse)
+    """The draft of a scan. `parts`: the results that are asked for, by index; `inside`: of a step
+    of another one."""
+    return _Maker(scan, results, operands, parts, inside).draft(fuse)
 
 
 def is_apart(kernel: AnyKernel) -> bool:
@@ -58,18 +59,21 @@ class _Step:
 class _Maker:
     def __init__(
         self, scan: Value, results: Sequence[Value], operands: Sequence[Operand],
-        parts: Mapping[int, Home],
+        parts: Mapping[int, Home], inside: bool,
     ) -> None:  # fmt: skip
         body: Body = scan.attrs["body"]
         self.scan, self.results, self.body = scan, results, body
-        self.operands, self.parts = operands, parts
+        self.operands, self.parts, self.inside = operands, parts, inside
         self.carries, self.sequences = scan.attrs["carries"], scan.attrs["sequences"]
         self.over = steps_of(scan)
         self.slots: dict[Home, int] = {}
         self.spots: dict[Spot, int] = {}
         self.of_home: dict[Home, Spot] = {}  # of the body's own homes
         self.read: set[int] = set()
-        self.stacked: dict[int, int] = {}  # carried values that lie among the yields
+        self.rings: dict[int, Home] = {}  # of carried values
+        self.stacks: dict[int, Home] = {}  # of those that are yielded, too
+        self.shared: set[int] = set()  # yields that lie in stacks
+        self.within: list[tuple[Home, Home, int]] = []
 
     # ------------------------------------------------------------ the whole
 
@@ -79,6 +83,8 @@ class _Maker:
         graph = Graph("step", tuple(Output("output", str(k), results[k]) for k in wanted))
         spread = {b: self._example(k) for k, b in enumerate(self.body.bound)}
         fused = fuse(graph, spread)
+        if fused.normal.seeded:
+            raise TypeError("draws of a step must be made for all steps before it")
         steps = _in_order(fused, self._copies(fused))
         before = [self._first(k) for k in range(self.carries)]
         after = [self._last(k) for k in range(self.carries) if k in self.parts]
@@ -96,7 +102,7 @@ class _Maker:
             self.over, bool(self.scan.attrs["reverse"]), tuple(self.spots), tuple(before),
             tuple(turns), tuple(after), waits, all(map(is_apart, inside)),
         )  # fmt: skip
-        return Draft(kernel, tuple(self.slots))
+        return Draft(kernel, tuple(self.slots), within=tuple(self.within))
 
     def _label(self) -> str:
         names = [b.origin.name for b in self.body.bound[: self.carries]]
@@ -108,16 +114,16 @@ class _Maker:
 
     def _copies(self, fused: Fused) -> list[Draft]:
         """Places of the results; what has one already is copied."""
-        found: dict[Home, int] = {}
+        self._find_stacks(fused)
+        taken: set[Home] = set()
         copies = []
         for o, home in fused.results:
             k = int(o.name)
-            if home.kind == "output" and home not in found:
-                found[home] = k
-                self.of_home[home] = self._result(k)
+            if k in self.shared:
                 continue
-            first = found.get(home)
-            if first is not None and first < self.carries <= k and self._stack(first, k, home):
+            if home.kind == "output" and home not in taken:
+                taken.add(home)
+                self.of_home[home] = self._result(k)
                 continue
             own = Home("result", o.name, home.value)
             self.of_home[own] = self._result(k)
@@ -125,9 +131,37 @@ class _Maker:
             copies.append(Draft(copying(name, home.value, self._spacing(home)), (home, own)))
         return copies
 
-    def _stack(self, carried: int, yielded: int, home: Home) -> bool:
-        """Let a carried value lie where it is yielded."""
-        return False
+    def _find_stacks(self, fused: Fused) -> None:
+        """Carried values whose old or new value is yielded: one stack of all their values, one more
+        than there are steps, of which the yields are parts."""
+        home_of = {int(o.name): home for o, home in fused.results}
+        new: dict[Home, int] = {}
+        for k in range(self.carries):
+            if self.body.bound[k].type.batched and home_of[k].kind == "output":
+                new.setdefault(home_of[k], k)
+        old = {b: k for k, b in enumerate(self.body.bound[: self.carries]) if b.type.batched}
+        for k, home in home_of.items():
+            if self.inside or k < self.carries or self.parts[k].kind != "temp":
+                continue
+            carried = old.get(home.value) if home.kind == "given" else new.get(home)
+            if carried is None:
+                continue
+            lead = self._lead(home.kind != "given")
+            self.shared.add(k)
+            self.within.append((self.parts[k], self._stack(carried), lead))
+
+    def _lead(self, new: bool) -> int:
+        """Where in a stack the step t finds a carried value, and where it leaves the new one."""
+        return int(new != bool(self.scan.attrs["reverse"]))
+
+    def _stack(self, k: int) -> Home:
+        """All values of what is carried, the first of them, too."""
+        if k not in self.stacks:
+            bound = self.body.bound[k]
+            frame = Frame(self.over.clock, self.over.steps + 1)
+            whole = Value(bound.op, (), bound.attrs, bound.type.with_(frame=frame), bound.origin)
+            self.stacks[k] = Home("temp", str(bound.attrs["name"]), whole)
+        return self.stacks[k]
 
     def _spacing(self, home: Home) -> int:
         """From one example to the next where a body's value is read."""
@@ -138,17 +172,21 @@ class _Maker:
     def _result(self, k: int) -> Spot:
         """Where a step leaves result k."""
         if k < self.carries:
-            return self._ring(k, 1)
+            return self._carried(k, new=True)
         t = self.body.results[k].type
         return Spot(self._slot(self.parts[k]), "rows", t, t.size if t.batched else 0)
 
-    def _ring(self, k: int, lead: int) -> Spot:
+    def _carried(self, k: int, new: bool) -> Spot:
+        """Where a step finds, or leaves, what is carried: in its stack, or in a ring of two."""
         bound = self.body.bound[k]
         t = bound.type
-        ring = Value(bound.op, (), bound.attrs, t.with_(frame=_RING), bound.origin)
-        home = next((h for h in self.slots if h.kind == "temp" and h.name == str(bound.attrs["name"])),
-                    Home("temp", str(bound.attrs["name"]), ring))  # fmt: skip
-        return Spot(self._slot(home), "ring", t, t.size if t.batched else 0, lead)
+        example = t.size if t.batched else 0
+        if k in self.stacks:
+            return Spot(self._slot(self.stacks[k]), "rows", t, example, self._lead(new))
+        if k not in self.rings:
+            ring = Value(bound.op, (), bound.attrs, t.with_(frame=_RING), bound.origin)
+            self.rings[k] = Home("temp", str(bound.attrs["name"]), ring)
+        return Spot(self._slot(self.rings[k]), "ring", t, example, int(new))
 
     def _slot(self, home: Home) -> int:
         return self.slots.setdefault(home, len(self.slots))
@@ -163,7 +201,7 @@ class _Maker:
     def _given(self, k: int) -> Spot:
         """Where a step finds what placeholder k stands for."""
         if k < self.carries:
-            return self._ring(k, 0)
+            return self._carried(k, new=False)
         home, example = self.operands[k]
         slot = self._slot(home)
         self.read.add(slot)
