@@ -1,7 +1,7 @@
 """Numbers too small for the normal form count as zero while steps run.
 
-Processors take a hundred times as long for them, and gates that are shut make many: σ(−100). What
-is lost is below 1.2e-38 in f32. The state of the thread is put back afterwards, so that NumPy's
+Processors take many times as long for them, and gates that are shut make many: σ(−100). What is
+lost is below 1.2e-38 in f32. The state of the thread is put back afterwards, so that NumPy's
 numbers stay as they are. On other processors than x86 nothing is changed.
 """
 
