@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "Train a net as its `train` declaration says.",
     "eval": "Measure a trained net on a part of its data.",
     "predict": "Run a trained net on examples from a file.",
+    "generate": "Let a trained net write texts, token by token.",
     "profile": "Time every kernel of a training step.",
     "draw": "Draw the layers, the operations or the backward pass.",
     "derive": "Derive each parameter's gradient, step by step.",

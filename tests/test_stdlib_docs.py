@@ -91,9 +91,6 @@ def wrapped(kind: str, text: str) -> str:
 )
 def test_an_example_of_a_page_is_right(page: str, line: int, kind: str, text: str) -> None:
     source = Source(f"{page}:{line}", wrapped(kind, text))
-    if kind == "later":
-        assert {d.code for d in check(parse_module(source))} == {"E250"}
-        return
     if kind == "wrong":
         found = check(parse_module(source))
         assert found, "this example should be refused"

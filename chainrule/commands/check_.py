@@ -68,7 +68,7 @@ def _check(
         return failure.diagnostics, {**fact, "ok": False}
     found = list(check(module)) if not _needs_data(module) else []
     seen = {d.render() for d in found}
-    for diagnostic in _trains(module, data_root, with_data):
+    for diagnostic in [*_generates(module), *_trains(module, data_root, with_data)]:
         if diagnostic.render() not in seen:
             seen.add(diagnostic.render())
             found.append(diagnostic)
@@ -81,6 +81,7 @@ def _check(
         "optimizers": list(module.optimizers),
         "data": list(module.data),
         "trains": [t.name.id for t in module.trains],
+        "generates": [g.name.id for g in module.generates],
     }
     return found, fact
 
@@ -119,9 +120,49 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
                 model.__dict__["_declared_data"] = dataset
                 project.bind_inputs(model.evaluation, dataset, train)
                 steps(model.module, train, sizes=model.sizes)
+                _taken_apart(model)
         except Failure as failure:
             found += [_softened(d) for d in failure.diagnostics]
     return found + (_other_data(module, data_root) if with_data else [])
+
+
+def _generates(module: Any) -> list[Diagnostic]:
+    """What `generate` declarations say of themselves."""
+    from .. import project
+    from ..compiler.generate.choice import generated_net
+    from ..dsl.diagnostics import Failure
+    from ..runtime.generate.settings import read_generation
+
+    found: list[Diagnostic] = []
+    for declared in module.generates:
+        for check in (
+            lambda d=declared: generated_net(module, d),
+            lambda d=declared: read_generation(d, project.plain_consts(module)),
+        ):
+            try:
+                check()
+            except Failure as failure:
+                found += failure.diagnostics
+    return found
+
+
+def _taken_apart(model: Any) -> None:
+    """Raise Failure E286, E287 where a `generate` declaration asks what its net cannot do."""
+    from .. import project
+    from ..compiler.generate.split import stepwise
+    from ..dsl import syntax as ast
+    from ..dsl.diagnostics import Failure
+    from ..runtime.generate.settings import read_generation
+
+    for declared in model.module.generates:
+        if not isinstance(declared.net, ast.Name) or declared.net.id != model.name:
+            continue
+        try:
+            how = read_generation(declared, project.plain_consts(model.module))
+        except Failure:
+            continue  # said already
+        stepwise(model.module, model.name, dtype=model.dtype, sizes=model.sizes, feed=how.feed,
+                 scores=how.scores, span=declared.name.span)  # fmt: skip
 
 
 def _other_data(module: Any, data_root: Path | None) -> list[Diagnostic]:
@@ -178,6 +219,7 @@ def _line(fact: dict[str, Any]) -> str:
         ("optimizer", fact["optimizers"]),
         ("data", fact["data"]),
         ("train", fact["trains"]),
+        ("generate", fact["generates"]),
     ):
         parts += [f"{kind} {name}" for name in names]
     return f"{fact['file']}: ok: {', '.join(parts) or 'nothing declared'}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 
 import numpy as np
 
@@ -37,16 +38,17 @@ class Generator:
     def __init__(self, net: Stepwise, device: Device) -> None:
         self.net, self.device = net, device
         self._stepper: Stepper | None = None
-        self._pushed: Mapping[str, Array] | None = None
+        self._pushed: list[Array] = []
 
     def stepper(self, rows: int, values: Mapping[str, Array]) -> Stepper:
         """For that many rows, with these parameters."""
         if self._stepper is None or self._stepper.capacity < rows:
             self._stepper = Stepper(self.net, rows, self.device)
-            self._pushed = None
-        if self._pushed is not values:
+            self._pushed = []
+        given = list(values.values())
+        if len(given) != len(self._pushed) or not all(map(is_, given, self._pushed)):
             self._stepper.push(values)
-            self._pushed = values
+            self._pushed = given
         return self._stepper
 
     def generate(
