@@ -251,3 +251,28 @@ def test_a_stateful_net_reads_on_where_the_batch_before_ended(folder: Path) -> N
         found[device] = model.fit().rows[-1].values["loss"]
     assert found["cpu"] == pytest.approx(found["plain"], rel=1e-4)
     assert found["fresh"] != pytest.approx(found["plain"], rel=1e-3)
+
+
+def test_rows_of_a_picture_are_the_steps_of_a_sequence() -> None:
+    text = """
+    net rows {
+      input image: [T, 8]
+      input digit: class[k]
+      loss cross_entropy(image -> flatten -> dense(k), digit)
+    }
+    train rows on digits() {
+      optimizer sgd(lr = 0.1)
+      epochs 1
+    }
+    """
+    model = chainrule.loads(text, device="plain")
+    assert model.sizes == {"T": 8, "k": 10}
+    model.fit(steps=2)
+
+
+def test_inputs_that_share_a_clock_have_room_for_the_longest(folder: Path) -> None:
+    text = ADDING.replace("tokens[S, k]", "tokens[T, k]")
+    (folder / "adding.net").write_text(text)
+    model = chainrule.load(folder / "adding.net", device="plain")
+    assert model.sizes == {"T": 7, "k": 15, "v": 14}
+    model.fit(steps=2)

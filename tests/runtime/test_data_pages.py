@@ -10,7 +10,7 @@ import pytest
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source
-from chainrule.runtime.data import build_dataset
+from chainrule.runtime.data import SOURCES, STEPS, build_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "errors"
@@ -38,3 +38,11 @@ def test_the_refused_example_of_a_page_is_refused_with_its_code(code: str, tmp_p
     assert caught.value.diagnostics[0].code == code
     if '("' not in right:  # those with a path need the reader's own file
         build_dataset(parse_expression(Source("page.net", right)), base=tmp_path)
+
+
+def test_every_source_and_step_is_in_the_page_about_data() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    for name, found in (*SOURCES.items(), *STEPS.items()):
+        assert re.search(rf"`{name}\(", rows), name
+        assert found.doc.strip(), name
