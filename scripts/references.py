@@ -11,13 +11,13 @@ that shape for one example, and `grad/x`, `grad/Wf` gradients of
 What is given has the batch first ([3, ...]), and so has its gradient; parameters have none.
 
 rnn.npz, lstm.npz, gru.npz: x [3, T = 5, n = 3], 4 units; results hs [3, 5, units], last [3, units],
-of an LSTM that is not bidirectional also cell [3, units].
+of a single LSTM layer also cell [3, units].
 
 | case | PyTorch | parameters |
 | --- | --- | --- |
 | one | one layer | `W`, ... |
 | started | one layer from `given/start` (and `given/start_cell`) [3, 4] | `W`, ... |
-| two | num_layers=2; `last` and `cell` are the upper layer's | `0.W`, ..., `1.W`, ... |
+| two | num_layers=2; `hs` and `last` are the upper layer's | `0.W`, ..., `1.W`, ... |
 | both | bidirectional=True, hs [3, 5, 8], last [3, 8]: ahead, then back | `ahead.W`, `back.W` |
 | lengths | one layer, packed sequences of `given/lengths` steps, hs 0 behind | `W`, ... |
 | both_lengths | bidirectional=True, packed | `ahead.W`, ..., `back.W`, ... |
@@ -154,7 +154,7 @@ def recurrent(
                 given["x"], (tuple(start) if start[1:] else start[0]) if start else None
             )
         last, *cell = (torch.cat(list(e[-2:] if both else e[-1:]), 1) for e in of(end))
-        return {"hs": hs, "last": last} | ({"cell": cell[0]} if cell and not both else {})
+        return {"hs": hs, "last": last} | ({"cell": cell[0]} if cell and not (two or both) else {})
 
     found = numbers(given, {}, results)
     prefixes = ("0.", "1.") if two else ("ahead.", "back.") if both else ("",)
