@@ -1,7 +1,7 @@
 """Recurrent layers, attention and losses of sequences against PyTorch's numbers.
 
-`tests/reference/*.npz` hold them (`scripts/references.py` says how): what comes out, and the gradients
-by parameters and by what is given; one and two layers, both directions, packed lengths, truncation.
+`tests/reference/*.npz` hold them (`scripts/references.py` says how): what comes out, the gradients by
+parameters and by what is given; one and two layers, both directions, packed lengths, truncation.
 """
 
 from __future__ import annotations
