@@ -14,8 +14,9 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ..compiler.autodiff import gradient
+from ..compiler.autodiff import backpropagated, gradient
 from ..compiler.graph import Output
 from ..compiler.graph import leaf as make_leaf
 from ..compiler.op import apply
@@ -26,6 +27,9 @@ from .formula import formulas, right_hand_side
 from .names import Names, function_name
 from .simplify import Change, simplified, stabilised
 from .terms import Term
+
+if TYPE_CHECKING:
+    from .through import Through
 
 SHORT = 7  # parts of a δ that is written out where it is used, not by name
 
@@ -60,6 +64,11 @@ class Backprop:
     users: dict[Value, list[Value]] = field(default_factory=dict)
     aliases: dict[Term, Term] = field(default_factory=dict)  # softmax(Z₂) is A₂
     known: dict[Value, Term] = field(default_factory=dict)  # terms of stand-ins, δs and g′s
+    mean: bool = True  # the loss is averaged over the batch
+    primed: bool = True  # activations have a g′; else their derivative is written out
+    letter: str = "t"  # of the steps of its scans
+    scans: dict[Value, Through] = field(default_factory=dict)
+    found: list[Value | Through] = field(default_factory=list)  # kept steps and scans, in order
 
     def expand(self, derivative: Derivative) -> Value:
         """The derivative over the net's own leaves, every stand-in and δ written out."""
@@ -73,9 +82,12 @@ class Backprop:
             formula = self.prime(v)
             whole[prime] = rebuilt(formula, whole.get)[formula]
         # From the loss backwards: each δ needs only those before it.
-        for v, delta in self.deltas.items():
-            if v in self.slots:
-                whole[self.slots[v]] = rebuilt(delta.value, whole.get)[delta.value]
+        for v in self.found:
+            if isinstance(v, Value):
+                delta = self.deltas[v].value
+                whole[self.slots[v]] = rebuilt(delta, whole.get)[delta]
+            else:
+                whole.update(v.written_out(whole))
         return whole
 
     def prime(self, v: Value) -> Value:
@@ -137,6 +149,7 @@ class Backprop:
     def name_delta(self, v: Value) -> None:
         """Give the δ of a kept step a leaf and a term: its closed form if that is short."""
         self.slots[v] = make_leaf("input", f"d{len(self.slots)}", v.type)
+        self.found.append(v)
         closed = self.deltas[v].closed
         # The formula of a whole block uses its δ three times: there a name is shorter.
         short = closed.size <= self.short and not t.hidden(closed) and v not in self.equations.inner
@@ -153,6 +166,9 @@ def backprop(
     batch: bool = True,
     merge: bool = True,
     short: int = SHORT,
+    mean: bool = True,
+    primed: bool = True,
+    letter: str = "t",
 ) -> Backprop:
     """Every δ on the way from the loss to the parameters, and their gradients.
 
@@ -162,7 +178,8 @@ def backprop(
     chosen = (
         [v for v in equations.stand_in if v.op.name == "param"] if params is None else [*params]
     )
-    b = Backprop(equations, names, loss.value, batch, short)
+    b = Backprop(equations, names, loss.value, batch, short, mean=mean, primed=primed,
+                 letter=letter)  # fmt: skip
     b.aliases = {
         right_hand_side(v, names.terms, batch): names[v]
         for v in equations.steps
@@ -176,7 +193,8 @@ def backprop(
     }
     for v in relevant:
         step = equations.steps[v]
-        if v is not loss.value and (not merge or step.params or len(b.users[v]) > 1):
+        is_part = v.op.family == "part"
+        if v is not loss.value and (not merge or step.params or is_part or len(b.users[v]) > 1):
             b.kept.add(v)
     order = [v for v in equations.steps if v in relevant and v is not loss.value]
     raw: dict[Value, Value] = {}
@@ -209,11 +227,32 @@ def _delta(b: Backprop, v: Value, raw: dict[Value, Value]) -> Value:
     between = b.head(v)
     if between is not None:
         return gradient(b.whole(between), [b.equations.stand_in[v]])[0]
-    parts = [_sent_back(b, v, w, raw) for w in b.users[v]]
+    return _total(b, v, raw)
+
+
+def _total(b: Backprop, v: Value, raw: dict[Value, Value]) -> Value:
+    """What every use sends back to v; the results of one scan send back together."""
+    parts = [_sent_back(b, v, w, raw) for w in b.users[v] if w.op.family != "part"]
+    scans = dict.fromkeys(w.args[0] for w in b.users[v] if w.op.family == "part")
+    parts += [_sent_by_scan(b, v, scan) for scan in scans]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def _sent_by_scan(b: Backprop, v: Value, scan: Value) -> Value:
+    """What a scan sends back to `v`: through its operands, of which `v` is a part."""
+    if scan not in b.scans:
+        from .through import through  # which derives a step with the functions of this module
+
+        b.scans[scan] = through(b, scan)
+        b.found.append(b.scans[scan])
+    x = b.equations.stand_in[v]
+    seeds: dict[Value, list[Value]] = {}
+    for operand, arrived in b.scans[scan].sent:
+        seeds.setdefault(operand, []).append(arrived)
+    return backpropagated(seeds, [x])[0]
 
 
 def _sent_back(b: Backprop, v: Value, w: Value, raw: dict[Value, Value]) -> Value:
@@ -225,7 +264,7 @@ def _sent_back(b: Backprop, v: Value, w: Value, raw: dict[Value, Value]) -> Valu
     g = b.slots.get(w, raw.get(w))
     if g is None:  # a step that no parameter reaches but this operand's own path does
         return gradient(body, [x])[0]
-    if b.equations.steps[w].kind == "elementwise":
+    if b.primed and b.equations.steps[w].kind == "elementwise":
         if w not in b.primes:
             b.name_prime(w)
         return g * b.primes[w]
@@ -234,11 +273,8 @@ def _sent_back(b: Backprop, v: Value, w: Value, raw: dict[Value, Value]) -> Valu
 
 def _parameter(b: Backprop, p: Value, raw: dict[Value, Value]) -> Value:
     """∂L/∂θ of the mean loss: (1/m) times the sum over uses and examples."""
-    parts = [_sent_back(b, p, w, raw) for w in b.users[p]]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    if not b.loss.type.batched:
+    total = _total(b, p, raw)
+    if not b.mean or not b.loss.type.batched:
         return total
     return total / apply("batch_size", dtype=total.type.dtype)
 

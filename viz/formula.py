@@ -319,6 +319,8 @@ def _where(r: _Reader, v: Value, args: list[Term]) -> Term:
         if number_of(v.args[1]) == 1:
             return t.bracket(args[0])
         return t.hadamard(args[1], t.bracket(args[0]))
+    if number_of(v.args[1]) == 0:
+        return t.hadamard(args[2], t.bracket(_opposite(args[0])))
     return t.choice(*args)
 
 
@@ -332,8 +334,12 @@ def _maximum(r: _Reader, v: Value, args: list[Term]) -> Term:
 
 
 def _not(r: _Reader, v: Value, args: list[Term]) -> Term:
-    opposite = _OPPOSITE.get(args[0].text) if args[0].kind == "compare" else None
-    return t.compare(opposite, *args[0].parts) if opposite else t.call("not", args[0])
+    return _opposite(args[0])
+
+
+def _opposite(condition: Term) -> Term:
+    sign = _OPPOSITE.get(condition.text) if condition.kind == "compare" else None
+    return t.compare(sign, *condition.parts) if sign else t.call("not", condition)
 
 
 def _hidden(r: _Reader, v: Value, args: list[Term]) -> Term:

@@ -99,7 +99,9 @@ def latex(term: Term) -> str:
             places = "".join(_PLACES.get(c, c) for c in term.text)
             return _latex_indexed(Term("indexed", parts, places))
         case "part":
-            return f"{_tex_wrapped(parts[0], ATOM)}_{{[{term.text}]}}"
+            whole = _tex_wrapped(parts[0], ATOM)
+            whole = _tex_bracketed(whole) if parts[0].kind == "partial" else whole
+            return f"{whole}_{{[{term.text}]}}"
         case "step":
             return _latex_step(term)
         case "stack":

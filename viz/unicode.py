@@ -73,7 +73,8 @@ def unicode(term: Term) -> str:
         case "at":
             return f"{_unicode_indexed(Term('indexed', parts))}[{term.text}]"
         case "part":
-            return f"{_wrapped(parts[0], ATOM)}[{term.text}]"
+            whole = _wrapped(parts[0], ATOM)
+            return f"({whole})[{term.text}]" if parts[0].kind == "partial" else f"{whole}[{term.text}]"
         case "step":
             return _unicode_step(term)
         case "stack":
