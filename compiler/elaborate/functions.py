@@ -14,6 +14,7 @@ from ...dsl.source import Span
 from ..autodiff import gradient
 from ..graph import topological
 from ..op import apply, registry
+from ..scans.retype import retyped
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
 from .calls import Options, made, only, operand_of, operation_call, value_of
@@ -164,19 +165,10 @@ def _grad(positional: list[Meaning], named: Options, span: Span, scope: Scope) -
             scope.net.budget.spend(span, 4 * len(topological([y])))
             if y.type.batched and not x.type.batched:
                 repeated = apply("broadcast", x, shape=x.shape, batch=True)
-                y, x = _substitute(y, x, repeated), repeated
+                (y,), x = retyped([y], {x: repeated}), repeated
             return gradient(y, [x])[0]
         except ShapeError as error:
             raise shape_failure(error, (y, x), span, scope) from None
-
-
-def _substitute(y: Value, old: Value, new: Value) -> Value:
-    fresh: dict[Value, Value] = {}
-    for v in topological([y]):
-        args = tuple(fresh[a] for a in v.args)
-        same = all(a is b for a, b in zip(args, v.args, strict=True))
-        fresh[v] = new if v is old else v if same else v.with_args(args)
-    return fresh[y]
 
 
 def _is_label(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:

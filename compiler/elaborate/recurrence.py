@@ -21,6 +21,7 @@ from ..op import cast as convert
 from ..ops.scan import bound, slice_type
 from ..scans.build import Recurrence, part
 from ..scans.gradient import substituted
+from ..scans.retype import batched_throughout
 from ..value import Origin, Value, origin
 from .calls import made
 from .clocks import clock_of
@@ -295,12 +296,12 @@ def _finished(
     for (b, _), c in zip(plan.carries, statement.carries, strict=True):
         plan.next.append(_next(inner.names[c.name.id], b, c, inner))
     plan.yields = list(recurring.yields.values())
-    _batched_everywhere(plan)
+    batched_throughout(plan)
     if step_mask is not None:
         pairs = zip(plan.next, plan.carries, strict=True)
         plan.next = [like(apply("where", step_mask, v, b), b) for v, (b, _) in pairs]
         plan.yields = [like(apply("where", step_mask, y, _zero(y)), y) for y in plan.yields]
-        _batched_everywhere(plan)
+        batched_throughout(plan)
     _capture(plan)
     return plan.value()
 
@@ -326,39 +327,6 @@ def _next(meaning: Meaning, b: Value, c: s.Carry, scope: Scope) -> Value:
             help="what is carried keeps its shape from step to step",
         )
     return convert(meaning, b.type.dtype)
-
-
-def _batched_everywhere(plan: Recurrence) -> None:
-    """What a step makes per example is carried per example."""
-    for _ in range(len(plan.carries) + 1):
-        short = [
-            k for k, (b, _) in enumerate(plan.carries)
-            if plan.next[k].type.batched and not b.type.batched
-        ]  # fmt: skip
-        if not short:
-            break
-        new: dict[Value, Value] = {}
-        for k in short:
-            b, first = plan.carries[k]
-            start = apply("broadcast", first, shape=first.shape, batch=True)
-            type = b.type.with_(batched=True)
-            attrs = {**b.attrs, "type": type}
-            new[b] = Value(b.op, (), attrs, type, b.origin)
-            plan.carries[k] = (new[b], start)
-        results = _rebuilt([*plan.next, *plan.yields], new)
-        n = len(plan.next)
-        plan.next, plan.yields = results[:n], results[n:]
-    plan.next = [like(v, b) for v, (b, _) in zip(plan.next, plan.carries, strict=True)]
-
-
-def _rebuilt(roots: Sequence[Value], new: Mapping[Value, Value]) -> list[Value]:
-    done: dict[Value, Value] = dict(new)
-    for v in topological(roots):
-        if v not in done:
-            args = tuple(done[a] for a in v.args)
-            same = all(a is b for a, b in zip(args, v.args, strict=True))
-            done[v] = v if same else v.with_args(args)
-    return [done[r] for r in roots]
 
 
 def _capture(plan: Recurrence) -> None:
