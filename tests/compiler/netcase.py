@@ -46,11 +46,16 @@ def random_values(graph: Graph, batch: int, seed: int = 0) -> dict[str, np.ndarr
 
 
 def check_gradients(
-    graph: Graph, batch: int = 5, loss: str | None = None, tolerance: float = 1e-6, seed: int = 0
+    graph: Graph,
+    batch: int = 5,
+    loss: str | None = None,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+    given: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Every parameter's gradient against central differences in f64."""
     whole = with_gradients(graph, loss)
-    given = random_values(graph, batch, seed)
+    given = random_values(graph, batch, seed) if given is None else given
     total = whole.loss(loss).value
     found = whole.of_kind("gradient")
     assert found, "nothing to check"
