@@ -157,8 +157,8 @@ def _too_long(wanted: InputSpec, field: Field, data: str) -> Diagnostic:
         way_out = "write `T` in place of the number: the data say how many steps there are"
     return Diagnostic(
         "E414",
-        f"the input `{wanted.name}` is {shape_text(wanted.shape)}, and sequences of "
-        f"`{field.name}` of `{data}` are up to {shape_text(field.shape)}",
+        f"the input `{wanted.name}` is {str(wanted).partition(': ')[2]}, and sequences of "
+        f"`{field.name}` of `{data}` are up to {_kind(field)}",
         wanted.span,
         help=way_out,
     )

@@ -19,7 +19,7 @@ LARGEST = 2 << 30  # bytes of a text
 UNCHECKED = 16 << 20  # bytes that a packed file may grow to without a look at how much that is
 RATIO = 200  # text shrinks to a quarter when packed, tables of numbers to a tenth
 LONGEST_LINE = 1 << 20  # characters
-IN_MEMORY = 6  # bytes for each byte of the file: the text, and its tokens as numbers
+IN_MEMORY = 16  # bytes for each byte of the file: the text, and its tokens on the way to numbers
 _GZIP = b"\x1f\x8b"
 _STEP = 1 << 20
 

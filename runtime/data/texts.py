@@ -78,9 +78,12 @@ def text(given: Given) -> Dataset:
 def _characters(text: str, lower: bool, limit: int | None) -> tuple[NDArray[np.int32], Lexicon]:
     """By NumPy: a novel has a million."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    different, numbers = np.unique(points, return_inverse=True)
+    number_of = np.zeros(0x110000, np.int32)
+    number_of[points] = 1
+    different = np.flatnonzero(number_of)
+    number_of[different] = np.arange(1, len(different) + 1)
     words = (UNKNOWN, *(chr(point) for point in different))
-    return (numbers.ravel() + 1).astype(np.int32), Lexicon(words, (UNKNOWN,), "char", lower, limit)
+    return number_of[points], Lexicon(words, (UNKNOWN,), "char", lower, limit)
 
 
 def _words(text: str, lower: bool, limit: int | None) -> tuple[NDArray[np.int32], Lexicon]:
