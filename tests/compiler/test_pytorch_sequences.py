@@ -1,6 +1,6 @@
 """Recurrent layers, attention and losses of sequences against PyTorch's numbers.
 
-`tests/reference/*.npz` hold them (`scripts/references.py` says how): what comes out, the gradients by
+`tests/reference/*.npz` hold them (`scripts/references.py` says how): what comes out, gradients by
 parameters and by what is given; one and two layers, both directions, packed lengths, truncation.
 """
 
