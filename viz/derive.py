@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from ..compiler.value import Value
 from ..dsl.diagnostics import did_you_mean, fail
 from . import terms as t
 from .backprop import Backprop, Derivative, backprop
+from .derivation import Derivation, Fact, Passage, Rewrite
+from .derive_steps import chains_of, given_steps, local_steps, passages, result_fact
 from .equations import equations
 from .formula import formulas, right_hand_side
 from .geometry import described
@@ -45,81 +46,6 @@ TIDYING = frozenset({
     "the whole is no part", "the only element", "a part that is the whole",
     "an operation on the only element",
 })  # fmt: skip
-
-
-# What formulas of images need to be told, by kind of term and the letter of a sum.
-SIGNS = {
-    "convolve": "W ∗ X slides the kernel W over the image X without turning it; W ∗ᵀ δ is the"
-    " transposed convolution, which puts each δ back where the kernel took from, and X ∗ δ"
-    " correlates an image with δ: the gradient by the kernel.",
-    "total ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
-    "mean ip": "Σᵢₚ adds over examples and places, Σₚ over the places (pixels) of a channel.",
-    "total w": "Σ_w adds over a window; on the way back over the windows that hold an element.",
-    "greatest w": "[A = P] is 1 where an element is the greatest of its window (of equal ones"
-    " the first).",
-    "call vec": "vec writes an image as a vector, vec⁻¹ a vector as an image.",
-}
-
-
-@dataclass(frozen=True)
-class Fact:
-    """left = right, and a word about it."""
-
-    left: Term
-    right: Term
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """One simplification: the rule, why it holds, and what it changed."""
-
-    rule: str
-    reason: str
-    before: Term
-    after: Term
-
-
-@dataclass(frozen=True)
-class Passage:
-    """The derivative of the loss by one value: chain, simplifications, closed form."""
-
-    left: Term
-    chain: Term
-    unreduced: Term
-    rewrites: tuple[Rewrite, ...]
-    closed: Term
-    parameter: bool
-    shape: str
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """Everything there is to print. `difference` is None where nothing was checked."""
-
-    net: str
-    textbook: bool
-    given: tuple[Fact, ...]
-    local: tuple[Fact, ...]
-    passages: tuple[Passage, ...]
-    elements: tuple[Fact, ...] = ()
-    difference: float | None = None
-    averaged: bool = True
-
-    @property
-    def notes(self) -> list[str]:
-        """How to read the formulas."""
-        terms = [f.right for f in (*self.given, *self.local)] + [p.closed for p in self.passages]
-        signs = {s for term in terms for s in t.kinds(term)}
-        found = ["⊙ multiplies element by element, and [c] is 1 where c holds, else 0."]
-        if self.averaged and self.textbook:
-            found.insert(0, "Each matrix holds the m examples in its columns (A₀ = X).")
-        elif self.averaged:
-            found.insert(0, "The equations are for one example; Σᵢ adds over the m examples.")
-        found += dict.fromkeys(words for sign, words in SIGNS.items() if sign in signs)
-        if self.averaged:
-            found.append("The loss is the mean (1/m) Σᵢ L; the 1/m is written with the parameters.")
-        return found
 
 
 def derive(
@@ -143,7 +69,7 @@ def derive(
         graph.name,
         textbook,
         tuple(_given(b, called)),
-        tuple(Fact(left, right, note) for left, right, note in local_derivatives(b)),
+        tuple(_local(b)),
         tuple(_passages(b)),
         facts,
         difference(b, graph, output, check) if check is not None else None,
@@ -178,7 +104,16 @@ def _chosen(graph: Graph, params: Iterable[str] | None) -> list[Value]:
 
 def _given(b: Backprop, called: Names) -> Iterable[Fact]:
     """The equations on the way to the loss, in order."""
+    scans: set[Value] = set()
     for v, step in b.equations.steps.items():
+        if v.op.family == "part":
+            if v.args[0] not in scans:
+                scans.add(v.args[0])
+                yield from given_steps(v.args[0], called.terms)
+            found = result_fact(v, called[v])
+            if found.right != found.left:
+                yield found
+            continue
         if v in b.equations.inner:
             yield from _given_inside(b.equations.inner[v], called)
         right = right_hand_side(v, called.terms, b.batch)
@@ -189,6 +124,14 @@ def _given(b: Backprop, called: Names) -> Iterable[Fact]:
         block = step.block if shape or step.kind in ("elementwise", "loss", "function") else ""
         told = (words, block if v.origin.instance else "", *shape)
         yield Fact(called[v], right, ", ".join(dict.fromkeys(w for w in told if w)))
+
+
+def _local(b: Backprop) -> Iterable[Fact]:
+    """The local derivatives, those of the steps of scans behind those of the net."""
+    for left, right, note in local_derivatives(b):
+        yield Fact(left, right, note)
+    for s in b.scans.values():
+        yield from local_steps(s)
 
 
 def _given_inside(whole: Inner, called: Names) -> Iterable[Fact]:
@@ -207,15 +150,26 @@ def _passages(b: Backprop) -> Iterable[Passage]:
     for v, derivative in b.deltas.items():
         if v not in b.kept:
             continue
+        yield from _through(b, v, done)
         yield _passage(b, derivative)
         done.add(v)
         for p in b.equations.steps[v].params:
             if p in b.params and all(w in done or w not in b.kept for w in b.users[p]):
                 done.add(p)
+                yield from _through(b, p, done)
                 yield _passage(b, b.params[p])
     for p, derivative in b.params.items():
         if p not in done:
+            yield from _through(b, p, done)
             yield _passage(b, derivative)
+
+
+def _through(b: Backprop, v: Value, done: set[Value]) -> Iterable[Passage]:
+    """The steps of the scans that send something back to v, before the first thing they send."""
+    for scan in dict.fromkeys(w.args[0] for w in b.users[v] if w.op.family == "part"):
+        if scan in b.scans and scan not in done:
+            done.add(scan)
+            yield from passages(b.scans[scan])
 
 
 def _passage(b: Backprop, d: Derivative) -> Passage:
@@ -232,8 +186,15 @@ def _passage(b: Backprop, d: Derivative) -> Passage:
 
 def chain_to(b: Backprop, v: Value) -> Term:
     """∂L/∂v as products of local derivatives, added over every path from the loss to `v`."""
-    paths = _paths(b, v)
-    if paths is None:
+    scans = dict.fromkeys(w.args[0] for w in b.users[v] if w.op.family == "part")
+    shared = [found for s in scans if s in b.scans for found in chains_of(b.scans[s], v)]
+    paths = _paths(b, v) if not shared else []
+    if shared:
+        parts = shared + [
+            t.chain(t.partial(b.names[b.loss], b.names[w]), t.partial(b.names[w], b.names[v]))
+            for w in b.users[v] if w.op.family != "part"
+        ]  # fmt: skip
+    elif paths is None:
         parts = [t.chain(t.partial(b.names[b.loss], b.names[w]), t.partial(b.names[w], b.names[v]))
                  for w in b.users[v]]  # fmt: skip
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .derive import Derivation, Fact, Passage, Rewrite
+from .derivation import Derivation, Fact, Passage, Rewrite
 from .derive_text import checked
 from .latex import escape_latex
 from .latex import latex as math
@@ -39,7 +39,7 @@ def latex(d: Derivation) -> str:
     if d.elements:
         out += [r"\subsection*{For one weight and one example ($E$ is its loss)}"]
         out += _aligned(d.elements)
-    out += [r"\subsection*{Result}", *_aligned(Fact(p.left, p.closed) for p in d.passages)]
+    out += [r"\subsection*{Result}", *_aligned(Fact(p.left, p.closed, p.place) for p in d.passages)]
     if d.difference is not None:
         out += ["", words(checked(d.difference).replace("\n", " "))]
     return "\n".join([*out, r"\end{document}", ""])
@@ -55,6 +55,7 @@ _SIGNS = {
     "·": r"\cdot", "ᵢ": "_i", "²": "^2", "ˣ": "^x", "⁻": "^-", "→": r"\to",
     "′": "'", "ᵀ": "^T", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "½": r"\tfrac{1}{2}",
     **{c: f"_{k}" for k, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    "ₜ": "_t", "ₛ": "_s", "ᵤ": "_u", "…": r"\ldots", "ₕ": "_h",
     "ε": r"\epsilon", "∗": "*", "ₚ": "_p", "¹": "^1", "×": r"\times",
 }  # fmt: skip
 
@@ -117,7 +118,9 @@ def _passage(p: Passage) -> list[str]:
             out.append(rf"\item {words(r.rule)}: {words(r.reason)}")
             out += _change(r)
         out.append(r"\end{itemize}")
-    return [*out, *_boxed(left, p.closed, room)]
+    note = ["", words(f"({p.note})"), ""] if p.note else []
+    place = [rf"\paragraph{{{words(p.place)}}}"] if p.place else []
+    return [*place, *out, *_boxed(left, p.closed, room), *note]
 
 
 def _change(r: Rewrite) -> list[str]:

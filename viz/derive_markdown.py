@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .derive import Derivation, Fact, Passage
+from .derivation import Derivation, Fact, Passage
 from .derive_text import checked
 from .latex import latex as math
 
@@ -26,7 +26,7 @@ def markdown(d: Derivation) -> str:
     if d.elements:
         out += ["## For one weight and one example", "", "$E$ is the example's loss.", ""]
         out += [*_table(d.elements), ""]
-    out += ["## Result", "", *_table(Fact(p.left, p.closed) for p in d.passages)]
+    out += ["## Result", "", *_table(Fact(p.left, p.closed, p.place) for p in d.passages)]
     if d.difference is not None:
         out += ["", checked(d.difference).replace("\n", " ")]
     return "\n".join(out) + "\n"
@@ -49,7 +49,8 @@ def _table(facts: Iterable[Fact]) -> list[str]:
 def _passage(p: Passage) -> list[str]:
     left = math(p.left)
     shape = f", shape `{p.shape}`" if p.shape else ""
-    out = [f"### ${left}${shape}", "", f"$${left} = {math(p.chain)}$$", ""]
+    out = [f"*{plain(p.place)}*", ""] if p.place else []
+    out += [f"### ${left}${shape}", "", f"$${left} = {math(p.chain)}$$", ""]
     if p.unreduced != p.closed:
         out += [f"$$= {math(p.unreduced)}$$", ""]
     for r in p.rewrites:
@@ -57,4 +58,5 @@ def _passage(p: Passage) -> list[str]:
         out.append(f"  ${math(r.before)} \\;\\to\\; {math(r.after)}$")
     if p.rewrites:
         out.append("")
-    return [*out, f"$$\\boxed{{{left} = {math(p.closed)}}}$$"]
+    out.append(f"$$\\boxed{{{left} = {math(p.closed)}}}$$")
+    return [*out, "", f"({plain(p.note)})"] if p.note else out

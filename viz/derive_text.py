@@ -6,9 +6,10 @@ In: a `Derivation`. Out: text for a terminal.
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Iterable
 
-from .derive import Derivation, Fact, Passage, Rewrite
+from .derivation import Derivation, Fact, Passage, Rewrite
 from .unicode import unicode
 
 WIDTH = 80
@@ -30,7 +31,7 @@ def text(d: Derivation) -> str:
             *_facts(d.elements),
             "",
         ]
-    out += [*_section("Result"), *_facts(Fact(p.left, p.closed) for p in d.passages)]
+    out += [*_section("Result"), *_facts(Fact(p.left, p.closed, p.place) for p in d.passages)]
     if d.difference is not None:
         out += ["", checked(d.difference)]
     return "\n".join(out) + "\n"
@@ -50,18 +51,27 @@ def _section(title: str) -> list[str]:
 
 def _facts(facts: Iterable[Fact]) -> list[str]:
     rows = [(unicode(f.left), unicode(f.right), f.note) for f in facts]
-    width = min(max((len(left) for left, _, _ in rows), default=0), 20)
+    width = min(max((_columns(left) for left, _, _ in rows), default=0), 20)
     out = []
     for left, right, note in rows:
-        line = f"  {left:<{width}} = {right}"
-        if note and len(line) + len(note) + 5 <= WIDTH:
+        line = f"  {_padded(left, width)} = {right}"
+        if note and _columns(line) + len(note) + 5 <= WIDTH:
             start = min(44, WIDTH - len(note) - 4)
-            line = f"{line:<{start}}  ({note})"
+            line = f"{_padded(line, start)}  ({note})"
             note = ""
         out += broken(line, " " * (width + 5))
         if note:
             out.append(" " * (width + 5) + f"({note})")
     return out
+
+
+def _columns(text: str) -> int:
+    """The columns that a text takes: accents stand above their letter."""
+    return sum(not unicodedata.combining(c) for c in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
 
 
 def broken(line: str, indent: str) -> list[str]:
@@ -97,12 +107,14 @@ def _depths(line: str) -> Iterable[int]:
 def _passage(p: Passage) -> list[str]:
     left = unicode(p.left)
     indent = " " * (len(left) + 5)
-    out = broken(f"  {left} = {unicode(p.chain)}", indent)
+    out = [f"  {p.place}:", ""] if p.place else []
+    out += broken(f"  {left} = {unicode(p.chain)}", indent)
     if p.unreduced != p.closed:
         out += broken(f"  {'':<{len(left)}} = {unicode(p.unreduced)}", indent)
     for rewrite in p.rewrites:
         out += _rewrite(rewrite)
-    return [*out, *broken(f"  {left} = {unicode(p.closed)}    {p.shape}", indent)]
+    out += broken(f"  {left} = {unicode(p.closed)}    {p.shape}", indent)
+    return [*out, f"{indent}({p.note})"] if p.note else out
 
 
 def _rewrite(r: Rewrite) -> list[str]:

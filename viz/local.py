@@ -25,10 +25,13 @@ DELTA = t.symbol("delta")
 Local = tuple[Term, Term, str]
 
 
-def local_derivatives(b: Backprop) -> Iterator[Local]:
-    """From the loss backwards, every partial derivative that a chain uses."""
-    steps = [b.loss, *b.deltas]
+def local_derivatives(b: Backprop, *, loss: bool = True) -> Iterator[Local]:
+    """From the loss backwards, every partial derivative that a chain uses; those of a scan stand
+    with its steps."""
+    steps = [*([b.loss] if loss else []), *b.deltas]
     for w in steps:
+        if w.op.family == "part":
+            continue
         for u in b.equations.steps[w].operands:
             if u in b.deltas or u in b.params:
                 yield _local(b, w, u)
@@ -44,7 +47,7 @@ def _local(b: Backprop, w: Value, u: Value) -> Local:
     if right.kind == "call" and right.text == "softmax" and right.parts == (b.names[u],):
         a = b.names[w]
         return left, t.sub(t.call("diag", a), t.product(a, t.transpose(a))), ""
-    if step.kind == "elementwise":
+    if b.primed and step.kind == "elementwise":
         return left, t.prime(function_name(b.equations, w), b.names[u]), "element by element"
     sent = _sent_back(b, w, u)
     factor = _factor(sent)
@@ -91,6 +94,9 @@ def _factor(sent: Term) -> Term | None:
         return second if first == DELTA else first
     if sent.kind != "product" and DELTA in (first, second):
         return second if first == DELTA else first
+    if sent.kind == first.kind == "hadamard":
+        inner = _factor(first)
+        return t.hadamard(inner, second) if inner is not None else None
     return None
 
 
@@ -103,7 +109,7 @@ def _called(sent: Term) -> list[str]:
 
 def _definition(b: Backprop, w: Value) -> Iterator[Local]:
     """What g′ is, after its first use: relu′(Z₁) = [Z₁ > 0]."""
-    if w is b.loss or b.equations.steps[w].kind != "elementwise":
+    if w is b.loss or not b.primed or b.equations.steps[w].kind != "elementwise":
         return
     (z,) = b.equations.steps[w].operands
     if z not in b.deltas:

@@ -19,10 +19,11 @@ from ..compiler.scans.build import Recurrence, pieces
 from ..compiler.value import Value
 from . import terms as t
 from .equations import Equations, equations, merged, rebuilt
-from .formula import right_hand_side
+from .formula import formula, right_hand_side
 from .names import numbered_names
 from .terms import Term
 
+MOST = 4  # parts of what a shared value is written as: hsᵀ
 LETTERS = "tsu"  # of the steps of a scan, of one inside it, of one inside that
 
 
@@ -171,8 +172,11 @@ def step_names(cell: Cell, outside: Mapping[Value, Term] | None = None) -> StepN
     found = numbered_names(eq, wanted)
     known = outside or {}
     for leaf in cell.shared:
-        if leaf in found and cell.operand(leaf) in known:
-            found[leaf] = known[cell.operand(leaf)]
+        if leaf in found:
+            operand = cell.operand(leaf)
+            written = known.get(operand) or formula(operand, known)
+            named = leaf.op.name == "param" and operand not in known
+            found[leaf] = found[leaf] if written.size > MOST or named else written
     names = StepNames()
     for v, name in found.items():
         if v in before:

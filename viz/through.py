@@ -225,7 +225,8 @@ def _step(
     terms.update({g: direct[k] for k, g in seeds.items()})
     given = [g for g in c.given if g.type.is_float and g in eq.stand_in]
     inner = LETTERS[(LETTERS.index(b.letter) + 1) % len(LETTERS)]
-    return backprop(eq, Names(terms, False), end, given, batch=False, merge=False, short=SHORT,
+    merge = not c.carried  # what is carried has gates, each with a line of its own
+    return backprop(eq, Names(terms, False), end, given, batch=False, merge=merge, short=SHORT,
                     mean=False, primed=False, letter=inner)  # fmt: skip
 
 
