@@ -51,20 +51,19 @@ class ByChance:
         top_k: int | None = None, never: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.temperature, self.top_k, self.never = temperature, top_k, never
-        self._drawn = np.stack([uniform((length,), STREAM, "f64", seed, n) for n in numbers])
+        drawn = np.stack([uniform((length,), STREAM, "f64", seed, n) for n in numbers])
+        self._drawn = drawn * (1 - 2.0**-52)  # so that u·total stays below the total when rounded
 
     def __call__(self, scores: Array, place: int, rows: Array) -> tuple[Tokens, Array]:
         z = log_softmax(scores, self.never)
-        p = z / self.temperature if self.temperature != 1.0 else z
+        p = z / self.temperature
         if self.top_k is not None and self.top_k < p.shape[1]:
             least = np.partition(p, -self.top_k, axis=1)[:, -self.top_k, None]
-            p = np.where(p >= least, p, -np.inf)
-        weights = np.exp(p - p.max(axis=1, keepdims=True))
-        below = np.cumsum(weights, axis=1)
-        wanted = self._drawn[rows, place, None] * below[:, -1:]
-        tokens = (below <= wanted).sum(axis=1)
-        last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(axis=1)
-        tokens = np.minimum(tokens, last)  # rounding must not lead beyond what can be
+            p[p < least] = -np.inf
+        p -= p.max(axis=1, keepdims=True)
+        below = np.exp(p, out=p).cumsum(axis=1)
+        wanted = self._drawn[rows, place] * below[:, -1]
+        tokens = (below > wanted[:, None]).argmax(axis=1)
         return tokens.astype(np.int32), z[np.arange(len(z)), tokens]
 
 
