@@ -318,12 +318,12 @@ def _without_output(
 
 def _forms(block: s.Block) -> str:
     """The conditions under which a block has an output."""
-    guards = [
-        x.condition.span.text if isinstance(x, s.When) else x.guard.condition.span.text
-        for x in walk(block.body)
-        if (isinstance(x, s.When) and any(isinstance(y, s.Output) for y in walk(x.body)))
-        or (isinstance(x, s.Output) and x.guard is not None and x.guard.condition is not None)
-    ]
+    guards = []
+    for x in walk(block.body):
+        if isinstance(x, s.When) and any(isinstance(y, s.Output) for y in walk(x.body)):
+            guards.append(x.condition.span.text)
+        elif isinstance(x, s.Output) and x.guard is not None and x.guard.condition is not None:
+            guards.append(x.guard.condition.span.text)
     return f"it has one when {', or when '.join(f'`{g}`' for g in guards)}" if guards else ""
 
 

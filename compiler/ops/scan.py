@@ -81,9 +81,9 @@ class Scan(Op):
             ):  # fmt: skip
                 raise ShapeError(f"operand {k} of a scan is {wanted}, its placeholder {b.type}")
         for k in range(attrs["carries"]):
-            r, b = body.results[k].type, body.bound[k].type
-            if (r.shape, r.dtype, r.batched) != (b.shape, b.dtype, b.batched):
-                raise ShapeError(f"a carried value is {b}, its next value {r}")
+            made, held = body.results[k].type, body.bound[k].type
+            if (made.shape, made.dtype, made.batched) != (held.shape, held.dtype, held.batched):
+                raise ShapeError(f"a carried value is {held}, its next value {made}")
         return Type((), "f32", any(t.batched for t in types))
 
     def type_of(self, args: tuple[Value, ...], attrs: Attrs) -> Type:
