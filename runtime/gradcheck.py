@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..compiler.graph import Graph, Leaf
 from ..compiler.pipeline import gradients
 from ..compiler.step import means
+from .data.dataset import LENGTH
 from .device import Device
 from .plain import evaluate, run_graph
 from .session import compile_graph, part_of
@@ -44,13 +45,18 @@ class Comparison:
 
 
 def random_inputs(graph: Graph, batch: int, seed: int) -> dict[str, Array]:
-    """Inputs that exercise a net: normal numbers, labels of every class."""
+    """Inputs that exercise a net: normal numbers, labels of every class, sequences of every
+    length."""
     draw = np.random.default_rng(seed)
     found: dict[str, Array] = {}
     for leaf in graph.inputs:
         t = leaf.value.type
         shape = (batch, *t.shape)
-        if t.classes is not None:
+        of = graph.leaves.get(leaf.name.removesuffix(LENGTH))
+        if of is not None and of.name != leaf.name:
+            steps = of.value.shape[0]
+            found[leaf.name] = draw.integers(1, steps + 1, shape).astype(t.numpy)
+        elif t.classes is not None:
             found[leaf.name] = draw.integers(0, t.classes, shape).astype(t.numpy)
         else:
             found[leaf.name] = draw.standard_normal(shape).astype(t.numpy)
