@@ -127,7 +127,7 @@ def _launches(plan: Plan, program: CudaProgram) -> dict[str, Any]:
         for k in program.kernels
     ]
     buffers = [
-        {"name": b.name, "kind": b.kind, "type": str(b.type), "offset": b.offset,
+        {"name": b.name, "kind": b.kind, "type": str(b.type), "offset": b.offset, "ahead": b.ahead,
          "per_example": b.type.batched, "order": b.order}
         for b in plan.buffers
     ]  # fmt: skip

@@ -24,12 +24,12 @@ from .cuda_product import emit_product
 @dataclass(frozen=True)
 class CudaProgram:
     """A plan for the device. `memory`: bytes of the arena, with the scratch of every worker and the
-    parts of sums behind it. `places`: the byte offset of every buffer; frame k of a launch is
-    number k − 1 of `frames`."""
+    parts of sums behind it. `places`: the byte offset of every buffer, and how many bytes later it
+    begins for each example of the batch. Frame k of a launch is number k − 1 of `frames`."""
 
     kernels: tuple[CudaKernel, ...]
     launches: tuple[AnyLaunch, ...]
-    places: tuple[int, ...]
+    places: tuple[tuple[int, int], ...]
     memory: int
     frames: tuple[Frame, ...] = ()
 
@@ -37,7 +37,8 @@ class CudaProgram:
         """The calls for so many examples. `steps[k]`: how many frame number k has, `steps[0]` is 1;
         None: all of them."""
         most = [1, *(f.steps for f in self.frames)]
-        return launched(self.launches, self.places, batch, most if steps is None else steps)
+        places = [offset + batch * ahead for offset, ahead in self.places]
+        return launched(self.launches, places, batch, most if steps is None else steps)
 
 
 def emit_kernel(
@@ -62,10 +63,11 @@ def emit(plan: Plan, tuning: Tuning | None = None) -> CudaProgram:
     launches: list[AnyLaunch] = []
     for of, kernel in enumerate(plan.kernels):
         launches += made.launches(kernel, of, plan.buffers)
-    arena = made.arena
-    places = tuple(b.offset + (arena if b.kind == "scratch" else 0) for b in plan.buffers)
+    places = [
+        (b.offset + (made.arena if b.kind == "scratch" else 0), b.ahead) for b in plan.buffers
+    ]
     return CudaProgram(
-        tuple(made.kernels), tuple(launches), places, made.memory, tuple(made.frames)
+        tuple(made.kernels), tuple(launches), tuple(places), made.memory, tuple(made.frames)
     )
 
 
