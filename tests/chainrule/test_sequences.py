@@ -98,6 +98,12 @@ def test_the_compiled_loop_and_the_interpreter_agree_on_sequences_of_all_lengths
         found[device] = {n: np.array(model.parameters[n]) for n in model.parameters}
         found[device]["valid"] = np.array(model.evaluate(part="valid")["loss"])
         found[device]["test"] = np.array(model.evaluate(part="test")["loss"])
+        asked = {"source": ["1+2", "123+456"], "target": [[2, 4], [2, 4, 5]]}
+        said = model.predict(asked)
+        assert said.shape == (2, 5, 14)
+        found[device]["said"] = np.concatenate([said[0, :2], said[1, :3]])
+        alone = model.predict({name: rows[:1] for name, rows in asked.items()})
+        np.testing.assert_allclose(alone[0, :2], said[0, :2], rtol=1e-4, atol=1e-6)
     for name, array in found["cpu"].items():
         np.testing.assert_allclose(array, found["plain"][name], rtol=2e-3, atol=2e-5)
 
