@@ -25,9 +25,13 @@ _HIDDEN = ("input", "param", "state", "scalar", "constant", "batch_size")
 # not say.
 USAGE = {
     "bernoulli": ("bernoulli(p, like = x)", ""),
+    "classes": ("classes(x)", ""),
     "flatten": ("flatten(x)", "The elements of one example as one vector."),
     "grad": ("grad(y, x)", ""),
     "is_label": ("is_label(x)", ""),
+    "is_value": ("is_value(x)", ""),
+    "length": ("length(x)", ""),
+    "mask": ("mask(x)", ""),
     "max": ("max(x, axis, over, keep)", "The greatest element; `max(a, b)`: the greater of two."),
     "mean": ("mean(x, axis, over, keep)", ""),
     "min": ("min(x, axis, over, keep)", "The smallest element; `min(a, b)`: the smaller of two."),
