@@ -61,7 +61,7 @@ NPZ = [npz(x=data) for data in NPY] + [npz(x=b"not an array"), npz()]
 SAMPLES: dict[str, list[bytes]] = {
     "d.npy": NPY,
     "d.npz": NPZ,
-    "d.idx": [IDX, gzip.compress(IDX), b"\0\0\x08\x01\0\0\0\0", IDX[:8] + bytes(8)],
+    "d.idx": [IDX, gzip.compress(IDX, mtime=0), b"\0\0\x08\x01\0\0\0\0", IDX[:8] + bytes(8)],
     "d.csv": [b"a,b\n1,2\n3,4\n", b'a,b\r\n"1","x\ny"\r\n', b"a\n\0\n", b'"' + b"x" * 200_000],
     "d.json": [b'{"x": [[1, 2]]}', b"[" * 100_000, b'{"x": 1e999}', b'[{"x": [1]}, 3]', b"null"],
     "d.jsonl": [b'{"epoch": 1, "step": 2, "split": "train", "loss": 1}\n', b"[]\n", b"{}\n"],

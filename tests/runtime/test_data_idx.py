@@ -35,8 +35,8 @@ def refusal(text: str, base: Path) -> Diagnostic:
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_hand_made_bytes_are_read_exactly(zipped: bool, tmp_path: Path) -> None:
-    (tmp_path / "i").write_bytes(gzip.compress(IMAGES) if zipped else IMAGES)
-    (tmp_path / "l").write_bytes(gzip.compress(LABELS) if zipped else LABELS)
+    (tmp_path / "i").write_bytes(gzip.compress(IMAGES, mtime=0) if zipped else IMAGES)
+    (tmp_path / "l").write_bytes(gzip.compress(LABELS, mtime=0) if zipped else LABELS)
     dataset = build('idx("i", "l")', tmp_path)
     expected = np.arange(0, 240, 20).reshape(3, 2, 2) / 255
     np.testing.assert_allclose(dataset.train.array("image", "f64"), expected, rtol=1e-15)
@@ -67,13 +67,13 @@ def test_every_type_of_the_format_is_read_big_endian(
         (b"\0\0\x08\x00", "E404", "claims 0 sizes"),
         (IMAGES[:-1], "E404", "truncated"),
         (IMAGES + b"x", "E404", "longer than it says"),
-        (gzip.compress(IMAGES)[:-9], "E405", "ends too early"),
-        (gzip.compress(IMAGES)[:-8] + bytes(8), "E405", "CRC"),
-        (gzip.compress(IMAGES[:-1]), "E404", "truncated"),
-        (gzip.compress(IMAGES + b"x"), "E404", "longer"),
+        (gzip.compress(IMAGES, mtime=0)[:-9], "E405", "ends too early"),
+        (gzip.compress(IMAGES, mtime=0)[:-8] + bytes(8), "E405", "CRC"),
+        (gzip.compress(IMAGES[:-1], mtime=0), "E404", "truncated"),
+        (gzip.compress(IMAGES + b"x", mtime=0), "E404", "longer"),
         (b"\x1f\x8bgarbage", "E405", "damaged gzip"),
         (b"\0\0\x08\x03" + b"\xff" * 12 + bytes(12), "E404", "truncated"),
-        (gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12 + bytes(12)), "E404", "truncated"),
+        (gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12 + bytes(12), mtime=0), "E404", "truncated"),
     ],
 )
 def test_a_broken_idx_file_is_refused_with_its_reason(
@@ -88,7 +88,7 @@ def test_a_broken_idx_file_is_refused_with_its_reason(
 def test_a_zipped_file_larger_than_memory_is_refused_with_the_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "i").write_bytes(gzip.compress(IMAGES))
+    (tmp_path / "i").write_bytes(gzip.compress(IMAGES, mtime=0))
     monkeypatch.setattr(memory, "available_memory", lambda: 11)
     found = refusal('idx("i")', tmp_path)
     assert found.code == "E410" and "12 bytes" in found.message and "unpack" in found.help
@@ -172,7 +172,7 @@ def test_mnist_is_found_in_a_folder_above_the_net_file(tmp_path: Path) -> None:
     pixels = b"\0\0\x08\x03" + struct.pack(">3I", 3, 28, 28) + bytes(3 * 784)
     for stem in ("train", "t10k"):
         (folder / f"{stem}-images.idx3-ubyte").write_bytes(pixels)
-        (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(LABELS))
+        (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(LABELS, mtime=0))
     (tmp_path / "project" / "examples").mkdir(parents=True)
     for text in ("mnist", 'mnist("data/mnist")'):
         dataset = build(text, tmp_path / "project" / "examples")
