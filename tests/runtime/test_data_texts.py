@@ -247,6 +247,6 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> No
 
 
 def test_a_cut_gzip_file_is_damaged(tmp_path: Path) -> None:
-    whole = gzip.compress(bytes(range(32, 127)) * 100)
+    whole = gzip.compress(bytes(range(32, 127)) * 100, mtime=0)
     (tmp_path / "cut.gz").write_bytes(whole[:-20])
     assert refusal('text("cut.gz")', tmp_path).code == "E405"
