@@ -63,6 +63,9 @@ SAMPLES: dict[str, list[bytes]] = {
     "d.npz": NPZ,
     "d.idx": [IDX, gzip.compress(IDX, mtime=0), b"\0\0\x08\x01\0\0\0\0", IDX[:8] + bytes(8)],
     "d.csv": [b"a,b\n1,2\n3,4\n", b'a,b\r\n"1","x\ny"\r\n', b"a\n\0\n", b'"' + b"x" * 200_000],
+    "d.txt": [b"ab cd\n" * 9, gzip.compress(b"ab c\n" * 9), "\ufeffé\r\n\u2028x".encode()],
+    "d.tsv": [b"a b\tc\nd\te\n", gzip.compress(b"a\tb\n", mtime=0), b"\t\n", b"a\tb\tc"],
+    "s.csv": [b"a,b\n1 2;3 4,1\n5 6,2\n", b'a,b\n"1;2",x\n', b"a,b\n;,1\n"],
     "d.json": [b'{"x": [[1, 2]]}', b"[" * 100_000, b'{"x": 1e999}', b'[{"x": [1]}, 3]', b"null"],
     "d.jsonl": [b'{"epoch": 1, "step": 2, "split": "train", "loss": 1}\n', b"[]\n", b"{}\n"],
 }
@@ -71,6 +74,9 @@ DECLARATIONS = {
     "d.npz": 'npz("d.npz") -> normalize',
     "d.idx": 'idx("d.idx") -> normalize',
     "d.csv": 'csv("d.csv", target = b) -> normalize',
+    "d.txt": 'text("d.txt", window = 2, unit = "word")',
+    "d.tsv": 'pairs("d.tsv") -> bucket',
+    "s.csv": 'csv("s.csv", target = b, sequence = a) -> normalize(a)',
 }
 
 
