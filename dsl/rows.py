@@ -186,9 +186,10 @@ def _statement(node: s.Statement) -> Row:
 def _cells(node: s.Statement) -> tuple[str, tuple[str, ...]]:
     if isinstance(node, s.Input):
         return "input", ("input", f"{w.names(node.names)}:", w.format_type(node.type))
-    if isinstance(node, s.Output | s.Yield):
-        word = "output" if isinstance(node, s.Output) else "yield"
-        return "result", (word, w.commas(map(w.item, node.items)))
+    if isinstance(node, s.Yield):
+        return "yield", ("yield", w.commas(map(w.item, node.items)))
+    if isinstance(node, s.Output):
+        return "result", ("output", w.commas(map(w.item, node.items)))
     if isinstance(node, s.Loss | s.Metric):
         word = "loss" if isinstance(node, s.Loss) else "metric"
         return "result", (word, w.item(s.OutputItem(node.span, node.name, node.value)))

@@ -1,8 +1,8 @@
 """What PyTorch computes for layers of sequences (tests/reference/*.npz), as nets and their leaves.
 
-`case("lstm", "lengths")` is the `.net` text of that case, numbers for its leaves, and what must come
-out: results, and gradients by inputs and parameters. `scripts/references.py` tells what the files
-hold.
+`case("lstm", "lengths")` is the `.net` text of that case, numbers for its leaves, and what must
+come out: results, and gradients by inputs and parameters. `scripts/references.py` tells what the
+files hold.
 """
 
 from __future__ import annotations
