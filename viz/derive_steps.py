@@ -76,6 +76,8 @@ def passages(s: Through) -> Iterator[Passage]:
                 yield from passages(b.scans[scan])
         if v in b.params and (v not in s.cell.slices or v not in s.leaves):
             continue
+        if v in b.deltas and v not in b.kept:
+            continue
         left = t.partial(b.names[b.loss], b.names[v])
         note = _end_note(s, v)
         yield Passage(left, _chain(s, v), d.unreduced, (), d.closed, False, _shape(v), note, place)

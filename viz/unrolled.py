@@ -51,6 +51,7 @@ class Steps:
     pitch: float = 2.0
     bundled: bool = False  # what is carried as one wire
     bottom: float = BOTTOM
+    level: float = LEVEL
     cells: dict[tuple[int, int], str] = field(default_factory=dict)
     inputs: dict[tuple[Value, float], str] = field(default_factory=dict)
     lanes: Counter[tuple[float, bool]] = field(default_factory=Counter)
@@ -58,7 +59,7 @@ class Steps:
     def __post_init__(self) -> None:
         self.sheet = Sheet(self.title or self._title(), theme_of(self.theme), self.legend)
         self.pitch = max(self.pitch, *(self._wide(r) + 0.9 for r in self.whole.rows))
-        self.top = max(self.y(r) for r in self.whole.rows) + 1.35
+        self.top = max(self.y(r) for r in self.whole.rows) + (1.15 if self.level < LEVEL else 1.35)
 
     def _title(self) -> str:
         kind = "recurrence folded into a loop" if self.folded else "unrolled over its steps"
@@ -95,7 +96,7 @@ class Steps:
         return 2.0 + self.pitch * (row.column + k)
 
     def y(self, row: Row) -> float:
-        return self.bottom + LEVEL * row.level
+        return self.bottom + self.level * row.level
 
     def node(self, row: Row, k: int) -> str:
         return self.cells[self.whole.rows.index(row), k]
@@ -187,7 +188,7 @@ class Steps:
                     continue
                 entry = (self.x(row, step) + place[k], self.y(row) - HIGH / 2)
                 j = shapes.index(k)
-                low = entry[1] - 0.4 + 0.1 * (len(shapes) - 1 - j if self.folded else j)
+                low = entry[1] - 0.33 + 0.09 * (len(shapes) - 1 - j if self.folded else j)
                 for r in below:
                     self._up(r, step, entry, row, low)
                 if not below:
@@ -249,11 +250,14 @@ class Steps:
         out = self.y(below) + HIGH / 2 + 0.22
         self.sheet.wire(node, (x, out), (lane, out), (lane, low), (entry[0], low), entry)
 
+    def uses_whole(self, row: Row) -> list[Row]:
+        """The scans whose results every step uses as a whole: attention."""
+        used = (r for _, a in row.cell.pieces.shared for r, k in self.whole.sources(a)
+                if k >= len(r.cell.carried))  # fmt: skip
+        return list(dict.fromkeys(used))
+
     def _whole_sequences(self, row: Row) -> None:
-        """Results of another scan that every step uses as a whole: attention."""
-        used = [r for _, a in row.cell.pieces.shared for r, k in self.whole.sources(a)
-                if k >= len(r.cell.carried)]  # fmt: skip
-        for source in dict.fromkeys(used):
+        for source in self.uses_whole(row):
             high = max(self.y(source), self.y(row)) + 0.95
             look = {"color": theme_of(self.theme).paint("data").line, "penwidth": 1.6}
             columns = [k for k, s in enumerate(self.shown(source)) if s is not None]
@@ -320,7 +324,8 @@ class Steps:
             return
         last = 0 if r.cell.pieces.reverse or self.folded else len(self.shown(r)) - 1
         side = 1 if self.folded else r.cell.forward
-        start = self._edge(r, last, side, 0.0 if not self.folded else -0.3)
+        high = -0.3 if self.folded else 0.15 if self.bundled else 0.0
+        start = self._edge(r, last, side, high)
         if abs(start[1] - end[1]) < 0.01:
             self.sheet.wire(start, end)
         else:
@@ -340,7 +345,7 @@ class Steps:
             start = self._edge(row, last, side, high if not self.folded else 0.0)
             name = self._now(row, [i], last) if not self.folded else self._end_name(row, i)
             wide = 0.3 + 0.11 * max(map(len, words))
-            gap = 0.75 if not self.folded else 2.3
+            gap = (1.0 if self.bundled else 0.75) if not self.folded else 2.3
             if self.folded:
                 start = (start[0] + 0.65, start[1] - 0.2)
                 x, at = start[0], (start[0] + gap + wide / 2 - 0.65, start[1] - 0.45)
@@ -385,4 +390,5 @@ class Steps:
                     self.sheet.wire(self.node(row, s), (x, out), (lane, out), (lane, low))
                 else:
                     self.sheet.wire(self.node(row, s), (x, low))
-                    self.sheet.words((x + 0.27, self.y(row) + HIGH / 2 + 0.25), name)
+                    if not (self.bundled and self.uses_whole(row)):
+                        self.sheet.words((x + 0.27, self.y(row) + HIGH / 2 + 0.25), name)
