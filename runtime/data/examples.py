@@ -161,8 +161,8 @@ def _from_text(path: Path, fields: Sequence[Field]) -> dict[str, Any]:
     """One text on each line, for the only field."""
     if len(fields) != 1 or fields[0].vocabulary is None:
         shown = ", ".join(f"`{field}`" for field in fields)
-        message = f"`{path}`: a `.txt` file holds texts for the only input of a net, and it has"
-        raise fail("E418", f"{message} {shown}")
+        message = f"`{path}`: examples of {shown} are read from {_FORMATS} files"
+        raise fail("E418", message, help="a `.txt` file holds texts for a net's only input")
     try:
         size = path.stat().st_size
         if size > _LARGEST_TEXT:
