@@ -155,8 +155,7 @@ class CudaLoaded:
         """Consecutive steps, the first with number `step`. A step whose recorded numbers are not
         finite ends the run: it is the last row (see the module's text for params and states)."""
         parts: list[NDArray[np.float64]] = []
-        for name in feed.fields:
-            self._frames.of(self._named(name))
+        self._check(feed)
         lengths = self._frames.steps(feed.steps, feed.lengths)
         with device_errors(self._cuda), simulation():
             for first in range(0, feed.steps, CHUNK):
@@ -195,6 +194,18 @@ class CudaLoaded:
                 self._own.keep[1, 1](*place, records, index * width + number)
         found = records.copy_to_host()[: (last - first) * width]
         return np.asarray(found, np.float64).reshape(last - first, width)
+
+    def _check(self, feed: Feed) -> None:
+        """Raises ValueError where the examples are not those that the plan takes."""
+        if not 0 < feed.batch <= self.plan.capacity:
+            raise ValueError(f"a batch of {feed.batch} does not fit: 1 to {self.plan.capacity}")
+        for name, array in feed.fields.items():
+            buffer = self._named(name)
+            self._frames.of(buffer)  # the steps of a frame that no kernel knows are told, too
+            if array.shape[1:] != buffer.user_shape:
+                raise ValueError(f"`{name}` takes {buffer.type}, got {list(array.shape[1:])}")
+            if len(feed.rows) and not 0 <= feed.rows.min() <= feed.rows.max() < len(array):
+                raise ValueError(f"`{name}` has {len(array)} examples, and others are asked for")
 
     def _begin(self, seed: int, step: int, batch: int) -> None:
         """Header of the arena, and the scalar `step` where the plan has one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -250,3 +252,11 @@ else:
             loaded.write("x", np.zeros(5))
         with pytest.raises(ValueError, match="batch of 5"):
             loaded.run(5)
+        given = feed(np.zeros(3))
+        for wrong, told in (
+            (replace(given, batch=5), "batch of 5"),
+            (replace(given, rows=given.rows + 8), "16 examples"),
+            (replace(given, fields={**given.fields, "x": np.zeros((16, 2))}), "`x` takes"),
+        ):
+            with pytest.raises(ValueError, match=told):
+                loaded.run_steps(wrong, seed=1, step=1)
