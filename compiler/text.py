@@ -3,14 +3,15 @@
 One line is one operation; numbers stand inside. A name is the user's own, with its block instance
 (`encoder.dense` is written `encoder__dense`), or v1, v2, …. What plain `.net` does not say of a
 leaf follows as a guard: `when shared` (an input that is the same for every example), `when runtime`
-(a number that the trainer sets), `when stored_1_0` (the order in which its axes lie in memory); and
+(a number that the trainer sets), `when stored_1_0` (the order in which its axes lie in memory),
+`when clock_T` (the name of its first size), `when framed_5_T` (one for each of 5 steps of T); and
 `update W = … when gradient` is the gradient of W. Initial values are kept as the user wrote them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..dsl import syntax as s
@@ -19,8 +20,11 @@ from ..dsl.parse import parse
 from ..dsl.source import Source, Span
 from .graph import Graph, Leaf, Output
 from .op import operation, registry
-from .types import ShapeError, Type, promote
-from .value import Origin, Value
+from .scans.build import part
+from .text_scans import WORDS as SCAN_WORDS
+from .text_scans import read_scan, scan_lines, value_key
+from .types import Frame, ShapeError, Type, promote
+from .value import Origin, Value, origin
 
 _SETS = {"input": "input", "param": "param", "state": "state", "scalar": "state"}
 _NUMBERED = re.compile(r"v\d+")
@@ -50,11 +54,11 @@ class _Names:
     """A word of its own for every value."""
 
     def __init__(self, graph: Graph) -> None:
-        self.used = {encoded(name) for name in graph.leaves}
+        self.used = {encoded(name) for name in graph.leaves} | {*SCAN_WORDS, "none"}
         self.count = 0
 
     def of(self, v: Value) -> str:
-        if v.op.family == "leaf" and "name" in v.attrs:
+        if v.op.family == "leaf" and "name" in v.attrs and v.op.name != "bound":
             return encoded(v.attrs["name"])
         word = encoded(_path(v.origin)) if v.origin.name else ""
         if not word or _NUMBERED.fullmatch(word) or word[0].isdigit():
@@ -77,31 +81,42 @@ class _Names:
 
 
 def print_graph(graph: Graph) -> str:
-    """The graph as one flat net."""
-    lines = [_leaf_line(f) for f in graph.leaves.values()]
+    """The graph as one flat net; the body of a scan stands inside its statement."""
     names: dict[Value, str] = {}
     words = _Names(graph)
-    shown = {o.value for o in graph.outputs}
-    inside = _inside(graph)
-    for v in graph.nodes:
-        if v.is_constant and v not in shown and v in inside:
-            names[v] = _number(v.attrs["value"])
-            continue
-        names[v] = words.of(v)
-        if v.op.family != "leaf" or "name" not in v.attrs:
-            lines.append(f"{names[v]} = {_expression(v, [names[a] for a in v.args])}")
-    lines += [_output_line(o, names[o.value]) for o in graph.outputs]
+
+    def lines(nodes: Iterable[Value], shown: set[Value]) -> list[str]:
+        found: list[str] = []
+        nodes = tuple(nodes)
+        inside = _inside(nodes)
+        for v in nodes:
+            if v.is_constant and v not in shown and v in inside:
+                names[v] = _number(v.attrs["value"])
+                continue
+            names[v] = words.of(v)
+            if v.op.family == "scan":
+                found += scan_lines(v, names, words.of, _literal, lines)
+            elif v.op.family == "part":
+                found.append(f"{names[v]} = part({names[v.args[0]]}, index = {v.attrs['index']})")
+            elif v.op.family != "leaf" or "name" not in v.attrs:
+                found.append(f"{names[v]} = {_expression(v, [names[a] for a in v.args])}")
+        return found
+
+    every = [_leaf_line(f) for f in graph.leaves.values()]
+    every += lines(graph.nodes, {o.value for o in graph.outputs})
+    every += [_output_line(o, names[o.value]) for o in graph.outputs]
     training = "(training = true)" if graph.training else ""
-    body = "".join(f"  {line}\n" for line in lines)
+    body = "".join(f"  {line}\n" for line in every)
     return f"net {encoded(graph.name)}{training} {{\n{body}}}\n"
 
 
-def _inside(graph: Graph) -> set[Value]:
+def _inside(nodes: Iterable[Value]) -> set[Value]:
     """The constants that every user takes in the type a number written there would have."""
-    found = {v for v in graph.nodes if v.is_constant and v.shape == ()}
-    for v in graph.nodes:
+    nodes = tuple(nodes)
+    found = {v for v in nodes if v.is_constant and v.shape == ()}
+    for v in nodes:
         for a in v.args:
-            if a.is_constant and a.type.dtype != _number_dtype(v.args):
+            if a.is_constant and (v.op.family == "scan" or a.type.dtype != _number_dtype(v.args)):
                 found.discard(a)
     return found
 
@@ -123,6 +138,10 @@ def _leaf_line(f: Leaf) -> str:
         guards.append("shared")
     if f.kind == "scalar":
         guards.append("runtime")
+    if v.attrs.get("clock"):
+        guards.append(f"clock_{encoded(v.attrs['clock'])}")
+    if v.type.frame is not None:
+        guards.append(f"framed_{v.type.frame.steps}_{encoded(v.type.frame.clock)}")
     if "order" in v.attrs:
         guards.append("_".join(("stored", *map(str, v.attrs["order"]))))
     parts = [f"{_SETS[f.kind]} {encoded(f.name)}: {v.type}"]
@@ -215,6 +234,9 @@ class _Reader:
             self._output("metric", t.name, t.value, t.span)
         elif isinstance(t, s.Update):
             self._update(t)
+        elif isinstance(t, s.Scan):
+            name, scan = read_scan(t, self.values, self._operand, _plain, decoded, self._statement)
+            self.values[name] = scan
         else:
             raise _foreign(t.span)
 
@@ -228,8 +250,14 @@ class _Reader:
             raise _foreign(t.span)
         batched = kind == "input" and "shared" not in guards
         found = _type(t.type).with_(batched=batched)
+        for guard in guards:
+            if guard.startswith("framed_"):
+                _, steps, clock = guard.split("_", 2)
+                found = found.with_(frame=Frame(decoded(clock), int(steps)))
         attrs: dict[str, Any] = {"name": word, "type": found}
         for guard in guards:
+            if guard.startswith("clock_"):
+                attrs["clock"] = decoded(guard.removeprefix("clock_"))
             if guard.startswith("stored_"):
                 attrs["order"] = tuple(map(int, guard.split("_")[1:]))
         v = Value(operation(kind), (), attrs, found, Origin(ident.span, name=word))
@@ -261,6 +289,8 @@ class _Reader:
         word, operands, options = _operation(e)
         if word == "constant":
             return _constant(options, where)
+        if word == "part":
+            return self._part(operands, options, where, e)
         given = [_plain_number(x) for x in operands]
         known = [
             None if n is not None else self._operand(x)
@@ -285,6 +315,16 @@ class _Reader:
             return Value(op, args, attrs, op.type_of(args, attrs), where)
         except (ShapeError, KeyError, ValueError, TypeError, IndexError) as error:
             raise fail("E290", f"`{word}` cannot be read: {error}", e.span) from None
+
+    def _part(
+        self, operands: list[s.Expr], options: dict[str, Any], where: Origin, e: s.Expr
+    ) -> Value:
+        try:
+            with origin(where):
+                (scan,) = map(self._operand, operands)
+                return part(scan, int(options["index"]), where.name)
+        except (KeyError, IndexError, ValueError) as error:
+            raise fail("E290", f"`part` cannot be read: {error}", e.span) from None
 
 
 def _foreign(span: Span) -> Exception:
@@ -400,8 +440,8 @@ def same_graph(a: Graph, b: Graph) -> bool:
 
 
 def _facts(f: Leaf) -> tuple[Any, ...]:
-    order = f.value.attrs.get("order", ())
-    return (f.name, f.kind, f.value.type, order, f.initialiser, f.frozen, f.decay, f.file)
+    order, clock = f.value.attrs.get("order", ()), f.value.attrs.get("clock", "")
+    return (f.name, f.kind, f.value.type, order, clock, f.initialiser, f.frozen, f.decay, f.file)
 
 
 def _target(o: Output) -> str | None:
@@ -412,7 +452,5 @@ def _numbered(graph: Graph, numbers: dict[tuple[Any, ...], int]) -> dict[Value, 
     """Equal numbers for values that compute the same in the same way."""
     found: dict[Value, int] = {}
     for v in graph.nodes:
-        attrs = tuple(sorted((k, x) for k, x in v.attrs.items()))
-        key = (v.op.name, tuple(found[a] for a in v.args), attrs, v.type)
-        found[v] = numbers.setdefault(key, len(numbers))
+        found[v] = numbers.setdefault(value_key(v, found, numbers), len(numbers))
     return found

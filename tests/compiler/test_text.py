@@ -10,11 +10,15 @@ import pytest
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import apply, constant
 from chainrule.compiler.passes import lower, optimise
-from chainrule.compiler.pipeline import forward, gradients, load_module, steps
+from chainrule.compiler.pipeline import forward, gradients, load_module, parse_module, steps
 from chainrule.compiler.text import decoded, encoded, parse_graph, print_graph, same_graph
 from chainrule.compiler.types import Type
 from chainrule.dsl.diagnostics import Failure
+from chainrule.dsl.source import Source
+from tests.randomscans import SIZES as SCAN_SIZES
+from tests.randomscans import random_scans
 
+SIZES = {"S": 6, "T": 5, "k": 7, "n": 9, "m": 3}  # where only the data fix them
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
 
 
@@ -29,11 +33,11 @@ def assert_round_trip(graph: Graph) -> None:
 def test_every_stage_of_an_example_reads_back(path: Path) -> None:
     module = load_module(path)
     for net in module.nets:
-        graph = gradients(forward(module, net, training=True))
+        graph = gradients(forward(module, net, training=True, sizes=SIZES))
         for stage in (graph, optimise(graph), lower(optimise(graph))):
             assert_round_trip(stage)
     for train in module.trains:
-        for step, _ in steps(module, train):
+        for step, _ in steps(module, train, sizes=SIZES):
             assert_round_trip(step)
 
 
@@ -95,3 +99,59 @@ def test_other_text_is_refused_with_a_reason(body: str) -> None:
     with pytest.raises(Failure) as caught:
         parse_graph(f"net g {{\n  input x: [2]\n  {body}\n}}\n")
     assert caught.value.diagnostics[0].code == "E290"
+
+
+# ---------------------------------------------------------------- scans
+
+
+def recurrent(body: str) -> Graph:
+    text = "net t {\n  input xs: [T, 3]\n" + body + "\n}\n"
+    return forward(parse_module(Source("t.net", text)), training=True, sizes={"T": 4})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_stage_of_a_random_recurrent_net_reads_back(seed: int) -> None:
+    module = parse_module(Source("random.net", random_scans(seed)))
+    graph = gradients(forward(module, "random", training=True, dtype="f64", sizes=SCAN_SIZES))
+    for stage in (graph, optimise(graph), lower(optimise(graph))):
+        assert_round_trip(stage)
+
+
+def test_a_scan_prints_with_its_body() -> None:
+    text = print_graph(recurrent("  r = xs -> rnn(2)\n  loss sum(r.last)"))
+    assert "clock_T" in text
+    lines = [line.strip() for line in text.splitlines()]
+    start = next(k for k, line in enumerate(lines) if line.startswith("scan "))
+    assert lines[start].startswith("scan r__x in xs with r__h = ")
+    assert 'clock = "T"' in lines[start] and "steps = 4" in lines[start]
+    end = lines.index("}", start)
+    assert lines[end - 1].startswith("yield r__h = ")
+    assert any(line.startswith("r__h_2 = tanh(") for line in lines[start:end])
+
+
+STEP = "  scan x in xs with h: [3] = 0 ({}) {{\n    h = {}\n  }}\n  loss sum(h)"
+
+
+def test_scans_that_differ_are_told_apart() -> None:
+    plain = recurrent(STEP.format("truncate = 0", "tanh(h + x)"))
+    assert same_graph(plain, recurrent(STEP.format("truncate = 0", "tanh(h + x)")))
+    for options, step in (
+        ("truncate = 2", "tanh(h + x)"),
+        ("reverse = true", "tanh(h + x)"),
+        ("truncate = 0", "tanh(h - x)"),
+        ("truncate = 0", "tanh(x + x)"),
+    ):
+        assert not same_graph(plain, recurrent(STEP.format(options, step)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("steps = 4", "steps = 5"), ("yield r__h", "yield more = xs, r__h"), ("index = 0", "index = 7"),
+     ("steps = 4", "steps = nothing"), ("r__x in xs", "r__x in r__W")],
+)  # fmt: skip
+def test_a_scan_that_cannot_be_read_is_refused(old: str, new: str) -> None:
+    text = print_graph(recurrent("  r = xs -> rnn(2)\n  loss sum(r.last)"))
+    assert old in text
+    with pytest.raises(Failure) as failure:
+        parse_graph(text.replace(old, new))
+    assert failure.value.diagnostics[0].code == "E290"
