@@ -58,9 +58,7 @@ class _Unfit(Exception):
 
 
 class _Walk:
-    def __init__(
-        self, pairs: Mapping[Value, Value], feed: Value, lengths: Collection[str]
-    ) -> None:
+    def __init__(self, pairs: Mapping[Value, Value], feed: Value, lengths: Collection[str]) -> None:
         self.feed, self.lengths = feed, lengths
         self.steps = feed.shape[0]
         self.clock = str(feed.attrs["clock"])

@@ -31,9 +31,7 @@ class Loop:
         return str(self.feed.value.attrs["clock"])
 
 
-def find_loop(
-    graph: Graph, feed: str = "", scores: str = "", span: Span | None = None
-) -> Loop:
+def find_loop(graph: Graph, feed: str = "", scores: str = "", span: Span | None = None) -> Loop:
     """The only pair that fits, among those called so. Raises Failure E286."""
     inputs = {leaf.name: leaf for leaf in graph.inputs}
     outputs = {o.name: o for o in graph.of_kind("output")}
@@ -82,9 +80,7 @@ def _several(graph: Graph, found: list[Loop], span: Span | None) -> Failure:
     )  # fmt: skip
 
 
-def _none(
-    graph: Graph, tokens: list[Leaf], feed: str, scores: str, span: Span | None
-) -> Failure:
+def _none(graph: Graph, tokens: list[Leaf], feed: str, scores: str, span: Span | None) -> Failure:
     if not tokens:
         what = f"its input `{feed}` is no sequence of tokens" if feed else "no input is a sequence"
         return fail(

@@ -61,7 +61,7 @@ class Stepwise:
         graph = self.step if self.before is None else self.before
         names = {leaf.name: leaf for leaf in graph.inputs}
         names |= {n: self.step.leaves[n] for n in self.direct}
-        return tuple(f for f in names.values() if not f.name.endswith(LENGTH) and f.name != self.feed)
+        return tuple(f for n, f in names.items() if n != self.feed and not n.endswith(LENGTH))
 
 
 def stepwise(
@@ -231,7 +231,8 @@ class _Split:
         outputs = [Output("output", SCORES, scores)]
         outputs += [Output("update", str(s.attrs["name"]), self.updates[s], s) for s in alive]
         graph = Graph(f"{self.graph.name} step", tuple(outputs))
-        return _with_used_leaves(graph, replace(self.graph, leaves={**self.graph.leaves, **self.leaves}))
+        known = replace(self.graph, leaves={**self.graph.leaves, **self.leaves})
+        return _with_used_leaves(graph, known)
 
     def _needed(self, step: Graph) -> dict[str, Value]:
         """What the step asks of the first graph."""

@@ -25,7 +25,7 @@ class Found:
     ends: list[tuple[float, list[int], float]] = field(default_factory=list)
 
     def best(self) -> tuple[list[int], float]:
-        score, tokens, log = max(self.ends, key=lambda e: e[0])
+        _, tokens, log = max(self.ends, key=lambda e: e[0])
         return tokens, log
 
 

@@ -100,14 +100,14 @@ def changed(line: str) -> str:
     ],
 )  # fmt: skip
 def test_a_net_that_needs_later_steps_is_refused(line: str, said: str) -> None:
-    back = "block back {\n  input xs: [T, n]\n  r = xs -> gru(4, reverse = true)\n  output r.hs\n}\n"
+    back = "block back {\n input xs: [T, n]\n r = xs -> gru(4, reverse = true)\n output r.hs\n}\n"
     found = mistake(back + changed(line), feed="text")
     assert found.code == "E287" and said in found.message, found.message
 
 
 def test_a_mistake_in_a_layer_of_the_library_is_told_at_the_users_line() -> None:
-    text = CHAR.replace("lstm, [7, 6], mask = mask(text), dropout = 0.3", "gru, [7], reverse = true")
-    found = mistake(text)
+    cell = "lstm, [7, 6], mask = mask(text), dropout = 0.3"
+    found = mistake(CHAR.replace(cell, "gru, [7], reverse = true"))
     assert found.span is not None and found.span.source.name == "wrong.net"
     assert found.span.text.startswith("stacked(")
 

@@ -48,7 +48,8 @@ def every_text(case: Case, example: int, length: int, never: tuple[int, ...]) ->
     feed = case.net.feed
     given |= {feed: tokens, "next": tokens, f"{feed}.length": full, "next.length": full}
     output = case.graph.of_kind("output")[0]
-    scores = run_graph(case.graph, {**case.values, **given}, batch=len(tokens))["output", output.name]
+    ran = run_graph(case.graph, {**case.values, **given}, batch=len(tokens))
+    scores = ran["output", output.name]
     scores = np.log(scores) if case.name == "translate" else scores
     logs = log_softmax(scores.reshape(-1, CLASSES), never).reshape(scores.shape)
     found: dict[Any, float] = {}
@@ -173,19 +174,18 @@ def test_other_parameters_are_taken_over() -> None:
         return speaker.generate(values, {}, Generation(), start=[START], length=8)[0].tokens
 
     before = speak(case.values)
-    changed = {**case.values, "scores.b": case.values["scores.b"] + np.eye(CLASSES, dtype="f4")[7] * 99}
+    seventh = 99 * np.eye(CLASSES, dtype=np.float32)[7]
+    changed = {**case.values, "scores.b": case.values["scores.b"] + seventh}
     assert speak(changed) == (7,) * 8
     assert speak(case.values) == before
 
 
 def test_a_method_given_from_outside_takes_the_place_of_the_declared_one() -> None:
     declared = Generation(temperature=0.8, samples=3, start="A")
-    assert with_overrides(declared, {"beam": 4, "temperature": None, "greedy": False}) == Generation(
-        beam=4, start="A"
-    )
-    assert with_overrides(Generation(beam=4, length_penalty=1.0), {"temperature": 2.0}) == Generation(
-        temperature=2.0
-    )
+    given = {"beam": 4, "temperature": None, "greedy": False}
+    assert with_overrides(declared, given) == Generation(beam=4, start="A")
+    searched = Generation(beam=4, length_penalty=1.0)
+    assert with_overrides(searched, {"temperature": 2.0}) == Generation(temperature=2.0)
     assert with_overrides(declared, {"length": 7}).temperature == 0.8
 
 
