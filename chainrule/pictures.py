@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .runtime.history import History
     from .runtime.profile import Profile
 
-VIEWS = ("layers", "operations", "backward")
+VIEWS = ("layers", "operations", "backward", "recurrence")
+FORMS = ("unrolled", "folded", "cell")
 FORMATS = ("svg", "png", "pdf", "dot")
 THEMES = ("light", "dark")
 SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex"}
@@ -65,23 +66,33 @@ def draw(
     theme: str = "light",
     loss: str | None = None,
     expand: bool = False,
+    form: str = "unrolled",
+    steps: int | None = None,
+    scan: str | None = None,
+    backward: bool = False,
 ) -> Picture:
     """One view of a net. `expand` shows every operation of the backward pass, not closed forms.
 
-    Raises Failure E563 for a view that there is not, E564 for a loss.
+    The recurrence view: `form` unrolled (over `steps`), folded, or cell (of one `scan`), `backward`
+    with the gradient through time. Raises Failure E563 for a view that there is not, E564 for a
+    loss, E567 for a recurrence.
     """
     from .viz import views
 
     # The backward pass belongs to training: batch statistics, dropout.
+    learning = view == "backward" or (view == "recurrence" and backward)
     graph = forward(
-        model.module, model.name, training=view == "backward", dtype=model.dtype, sizes=model.sizes
+        model.module, model.name, training=learning, dtype=model.dtype, sizes=model.sizes
     )
     whole = None
     if view == "backward":
         chosen = _loss(graph, loss).name
         whole = gradients(graph, chosen) if expand else None
         loss = chosen
-    dot = views.draw(graph, view, gradients=whole, depth=depth, theme=theme, loss=loss)
+    dot = views.draw(
+        graph, view, gradients=whole, depth=depth, theme=theme, loss=loss, form=form, steps=steps,
+        scan=scan, backward=backward,
+    )  # fmt: skip
     return Picture(dot, view)
 
 

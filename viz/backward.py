@@ -27,6 +27,7 @@ from .fit import fitted
 from .formula import formulas, right_hand_side
 from .names import function_name, names
 from .render import refuse_large
+from .steps import carried_rows, cell
 from .style import theme as theme_of
 from .terms import Term
 from .unicode import unicode
@@ -66,6 +67,7 @@ class _Picture:
     last_copy: dict[Value, Value] = field(default_factory=dict)  # drawn: the last it stands for
     generic: dict[Value, dict[str, str]] = field(default_factory=dict)  # drawn step: names with ℓ
     notes: dict[Value, str] = field(default_factory=dict)
+    through: set[Value] = field(default_factory=set)  # scans whose recursion is told
     joined: dict[Value, Value] = field(default_factory=dict)  # activation: the layer it stands in
 
     def __post_init__(self) -> None:
@@ -82,6 +84,7 @@ class _Picture:
     def text(self, direction: str, rows: int) -> str:
         """The picture as DOT."""
         title = f"{self.name}: backpropagation"
+        self.through = set()
         self.dot = Dot(title, theme_of(self.theme), rankdir=direction,
                        nodesep=0.3, ranksep=0.35)  # fmt: skip
         self._data()
@@ -179,6 +182,10 @@ class _Picture:
     def _forward_node(self, v: Value) -> None:
         step = self.eq.steps[v]
         rows: list[str | tuple[str, str]] = [*_broken(self._formula(v))]
+        if v.op.family == "part":
+            c = cell(v.args[0])
+            rows = [row for text in carried_rows(c) for row in _broken(text)]
+            rows += [(f"{c.title}, {c.steps}", "faint")]
         for a in (a for a, z in self.joined.items() if z is v):
             rows += _broken(f"{self._shown(self.b.names[a], a)} = {self._formula(a)}")
         rows += [(self.notes[v], "faint")] if v in self.notes else []
@@ -231,7 +238,20 @@ class _Picture:
     def _gradient_node(self, v: Value, closed: Term) -> None:
         left = self._shown(t.partial(self.b.names[self.b.loss], self.b.names[v]), v)
         rows = _broken("= " + self._shown(closed, v))
+        if v.op.family == "part" and v.args[0] not in self.through:
+            self.through.add(v.args[0])
+            rows += [row for text in self._recursion(v.args[0]) for row in _broken(text)]
         self.mirror[v] = self.dot.node(lines(left, *rows), "gradient")
+
+    def _recursion(self, scan: Value) -> list[str]:
+        """∂L/∂h_t of what a scan carries, from the step behind."""
+        s = self.b.scans.get(scan)
+        if s is None:
+            return []
+        b = s.step
+        found = [(v, b.deltas[v].closed) for v in dict.fromkeys(s.cell.next) if v in b.deltas]
+        return [f"{unicode(t.partial(b.names[b.loss], b.names[v]))} = {unicode(closed)}"
+                for v, closed in found]  # fmt: skip
 
     # -------------------------------------------------------- edges
 
@@ -314,5 +334,6 @@ class _Picture:
 def _broken(text: str) -> list[str]:
     """A formula in lines of a readable length, broken at its spaces but not inside a product."""
     tied = re.sub(r" (∗ᵀ?) |(?<=ᵀ) (?=∂)", lambda m: f"\0{m[1]}\0" if m[1] else "\0", text)
-    rows = textwrap.wrap(tied, LINE, break_long_words=False) or [text]
+    wide = LINE + 8 if "Σₜ" in text else LINE
+    rows = textwrap.wrap(tied, wide, break_long_words=False) or [text]
     return [row.replace("\0", " ") for row in rows]

@@ -54,7 +54,17 @@ class Box:
     @property
     def flops(self) -> int:
         """Floating-point operations for one example."""
-        return sum(v.op.flops(v) for s in self.steps for v in s.inside)
+        inside = dict.fromkeys(v for s in self.steps for v in s.inside)
+        return sum(v.op.flops(v) for v in inside)
+
+    @property
+    def scans(self) -> list[Value]:
+        """The scans whose results it gives."""
+        return list(dict.fromkeys(v.args[0] for v in self.values_in_order if _is_part(v)))
+
+    @property
+    def values_in_order(self) -> list[Value]:
+        return [s.value for s in self.steps]
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -74,6 +84,10 @@ def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
     owners: set[Value] = set()
     for v, step in equations.steps.items():
         path = paths[v]
+        if (not path or path in outer) and _is_part(v):  # the results of one scan in one box
+            key = ("scan", id(v.args[0]))
+            made.setdefault(key, Box(f"{path}.".lstrip("."), "")).steps.append(step)
+            continue
         if not path or path in outer:  # an equation beside other boxes
             made["", len(made)] = Box(f"{path}.".lstrip("."), "", [step])
             continue
@@ -92,6 +106,10 @@ def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
         box.shared = bool(box.params) and all(p in owners for p in box.params)
         owners.update(box.params)
     return found
+
+
+def _is_part(v: Value) -> bool:
+    return v.op.family == "part"
 
 
 def _instance(v: Value) -> str:

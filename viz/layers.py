@@ -24,6 +24,7 @@ from .insides import Inside, insides
 from .names import function_name, names
 from .operations import end_name
 from .style import FONT_SIZE, SLIDE, SMALL, SMALLEST
+from .steps import carried_rows, cell
 from .style import theme as theme_of
 from .unicode import unicode
 from .wrap import EVEN, SLACK
@@ -312,7 +313,19 @@ class _Picture:
         node = self.dot.node(label, self._meaning(b), tooltip=tooltip, **look)
         for v in b.values:
             self.ids[v] = node
+        self._loop(b, node)
         return node
+
+    def _loop(self, b: Box, node: str) -> None:
+        """An arrow from a recurrent layer to itself, with the steps."""
+        recurrent = [cell(v) for v in b.scans if v.attrs["carries"]]
+        if not recurrent:
+            return
+        told = dict.fromkeys(f"{', '.join(c.words)}: {c.letter} → {c.after}" for c in recurrent)
+        steps = dict.fromkeys(f"{c.pieces.clock or 'T'} = {c.pieces.steps}" for c in recurrent)
+        label = "\n".join([*told, *steps]) if not self.terse else ", ".join(steps)
+        colour = self.look.paint("state").line
+        self.dot.edge(node, node, label, color=colour, style="dashed", penwidth=1.5)
 
     def _inside(self, inside: Inside) -> None:
         """What stands in a closed block, drawn once for all like it, in a row of its own."""
@@ -357,10 +370,15 @@ class _Picture:
         return [heading, *([name] if name != b.block else []), *more, size]
 
     def _equation(self, b: Box) -> list[str]:
-        """`a = tanh(z)`, under the function's name where it is one function."""
+        """`a = tanh(z)`, under the function's name where it is one function; of a scan, what it
+        carries."""
+        if b.scans:
+            c = cell(b.scans[0])
+            size = [f"{counted(b.size)} parameters"] if b.params else []
+            return [c.title, *(_short(row) for row in carried_rows(c)), *size]
         right = right_hand_side(b.result, self.names.terms)
         text = f"{self.names.text(b.result)} = {unicode(right)}"
-        text = text if len(text) <= 36 else text[:35] + "…"
+        text = _short(text)
         return [right.text, text] if right.kind == "call" else [text]
 
     def _edges(self, snake: bool) -> None:
@@ -429,6 +447,10 @@ class _Picture:
     def _anchor(self, kind: str, name: str) -> Value:
         outputs = self.equations.graph.outputs
         return next(o.value for o in outputs if o.kind == kind and o.name == name)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 36 else text[:35] + "…"
 
 
 def _labels(v: Value) -> Value:

@@ -9,7 +9,7 @@ gradients, in red.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,6 +23,7 @@ from .formula import DOT, formula
 from .geometry import described
 from .names import names
 from .render import refuse_large
+from .steps import LETTERS, Cell, cell, step_names
 from .style import SLIDE
 from .style import theme as theme_of
 from .terms import Term
@@ -68,13 +69,42 @@ class _Picture:
     ids: dict[Value, str] = field(default_factory=dict)
     clusters: dict[str, Cluster] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    cells: dict[Value, Cell] = field(default_factory=dict)  # scans, which are boxes
+    home: dict[Value, Value] = field(default_factory=dict)  # value of a step: its scan
+    alias: dict[Value, Value] = field(default_factory=dict)  # drawn as another value
 
     def __post_init__(self) -> None:
         ends = {o.value for o in self.graph.outputs}
         self.losses = {o.value for o in self.graph.of_kind("loss")}
         self.known = self._known()
-        self.silent = {v for v in self.graph.nodes if v not in ends and self._is_silent(v)}
-        self.drawn = [v for v in self.graph.nodes if not self._inlined(v) and v not in self.silent]
+        nodes = self._opened(self.graph.nodes, None)
+        self.silent = {v for v in nodes if v not in ends and self._is_silent(v)}
+        self.drawn = [v for v in nodes if not self._inlined(v) and v not in self.silent]
+
+    def _opened(self, nodes: Iterable[Value], scan: Value | None) -> list[Value]:
+        """The nodes, with those of a step in place of a scan."""
+        found: list[Value] = []
+        for v in nodes:
+            if v.op.family == "scan":
+                outer = self.cells[scan].letter if scan is not None else ""
+                letters = LETTERS + LETTERS[0]
+                c = cell(v, letters[letters.index(outer) + 1] if outer else LETTERS[0])
+                self.cells[v] = c
+                terms = step_names(c, self.known).terms
+                self.known.update({x: name for x, name in terms.items() if x not in self.known})
+                shared = {x for x in c.shared if x.op.name != "param"}
+                self.alias.update({x: c.operand(x) for x in shared})
+                inner = [x for x in c.step.nodes if x not in shared and x.op.name != "param"]
+                if scan is not None:
+                    self.home[v] = scan
+                found += self._opened(inner, v)
+            elif v.op.family == "part":
+                self.alias[v] = self.cells[v.args[0]].step.outputs[v.attrs["index"]].value
+            else:
+                found.append(v)
+                if scan is not None:
+                    self.home[v] = scan
+        return found
 
     def _inlined(self, v: Value) -> bool:
         """Numbers, m, and repetitions of either are written into the formulas that use them."""
@@ -118,6 +148,8 @@ class _Picture:
         for v in self.drawn:
             for a in dict.fromkeys(map(self._source, v.args)):
                 self._edge(a, v)
+        for c in self.cells.values():
+            self._scan_edges(c)
         self._ends()
         self.dot.legend([(m, words) for m, words in LEGEND.items() if m in self.used])
         return self.dot.text(rows, slack)
@@ -126,14 +158,43 @@ class _Picture:
         """Left to right, unless the other way round is larger on a slide."""
         rank: dict[Value, int] = {}
         for v in self.drawn:
-            rank[v] = 1 + max((rank[a] for a in v.args if a in rank), default=0)
+            rank[v] = 1 + max(
+                (rank[a] for a in map(self._source, v.args) if a in rank), default=0
+            )
         long = max(rank.values(), default=1)
         broad = max(Counter(rank.values()).values(), default=1)
         across = max(1.2 * long / SLIDE[0], 0.6 * broad / SLIDE[1])
         down = max(1.4 * broad / SLIDE[0], 0.85 * long / SLIDE[1])
         return "LR" if across <= down else "TB"
 
+    def _scan_edges(self, c: Cell) -> None:
+        """What enters a step from outside, and what goes on to the next one."""
+        for leaf in (*c.slices, *c.carried):
+            start = self.ids.get(self._source(c.operand(leaf)))
+            if start is not None and leaf in self.ids:
+                shape = c.operand(leaf).shape
+                self.dot.edge(start, self.ids[leaf], str(list(shape)) if shape else "")
+        colour = self.dot.theme.paint("state").line
+        for word, leaf, new in zip(c.words, c.carried, c.next, strict=True):
+            start = self.ids.get(self._source(new))
+            if start is not None and leaf in self.ids and new is not leaf:
+                self.dot.edge(start, self.ids[leaf], f"{word}, {c.letter} → {c.after}",
+                              style="dashed", color=colour, constraint=False)  # fmt: skip
+
+    def _scan_cluster(self, scan: Value) -> Cluster:
+        """The box of a scan, in that of its block or of the scan around it."""
+        key = f"scan {id(scan)}"
+        if key not in self.clusters:
+            c = self.cells[scan]
+            outer = self.home.get(scan)
+            parent = self._scan_cluster(outer) if outer else self._cluster(scan.origin.instance)
+            title = f"{c.title}: one step, {c.steps}"
+            self.clusters[key] = self.dot.cluster(title, (), parent, style="rounded,bold")
+        return self.clusters[key]
+
     def _meaning(self, v: Value) -> str:
+        if v in self.home and any(v in c.carried for c in self.cells.values()):
+            return "state"
         if v.op.name in LEAVES:
             return LEAVES[v.op.name]
         if v.origin.role == "backward":
@@ -160,18 +221,22 @@ class _Picture:
         node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")
         self.ids[v] = node
         outside = v.op.name == "input" or meaning == "gradient"
-        parent = None if outside else self._cluster(v.origin.instance)
+        if v in self.home:
+            parent: Cluster | None = self._scan_cluster(self.home[v])
+        else:
+            parent = None if outside else self._cluster(v.origin.instance)
         if parent is not None:
             parent.nodes.append(node)
 
     def _source(self, a: Value) -> Value:
         """The drawn value that an operand comes from."""
-        while a in self.silent:
-            a = a.args[0]
+        while a in self.silent or a in self.alias:
+            a = self.alias[a] if a in self.alias else a.args[0]
         return a
 
     def _operand(self, a: Value) -> Term:
-        name = self.known.get(self._source(a), DOT)
+        result = a.op.family == "part" and a in self.known
+        name = self.known[a] if result else self.known.get(self._source(a), DOT)
         while a in self.silent and a.op.name in SILENT:
             a = a.args[0]
         return formula(a, {a.args[0]: name}) if a in self.silent else name
@@ -197,6 +262,8 @@ class _Picture:
         times = sum(self._source(x) is a for x in v.args)
         # A leaf tells its shape itself.
         shape = str(list(a.shape)) if a.shape and a.op.family != "leaf" else ""
+        if v in self.home and v.op.family == "elementwise" and a.shape == v.shape:
+            shape = ""  # inside a step, where there are many of the same
         look: dict[str, Attribute] = {}
         if a.origin.role == "backward":
             look["color"] = self.dot.theme.gradient
@@ -209,12 +276,13 @@ class _Picture:
 
     def _ends(self) -> None:
         for o in self.graph.outputs:
-            if o.value not in self.ids or o.kind == "loss":
+            start = self.ids.get(self._source(o.value))
+            if start is None or o.kind == "loss":
                 continue
             end = self.dot.node(
                 lines((end_name(o), "small")), "metric", shape="plaintext", style=""
             )
-            self.dot.edge(self.ids[o.value], end, str(o.value.type) if o.value.shape else "")
+            self.dot.edge(start, end, str(o.value.type) if o.value.shape else "")
 
 
 def end_name(o: Output) -> str:

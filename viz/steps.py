@@ -22,6 +22,7 @@ from .equations import Equations, equations, merged, rebuilt
 from .formula import formula, right_hand_side
 from .names import numbered_names
 from .terms import Term
+from .unicode import unicode
 
 MOST = 4  # parts of what a shared value is written as: hsᵀ
 LETTERS = "tsu"  # of the steps of a scan, of one inside it, of one inside that
@@ -30,7 +31,8 @@ LETTERS = "tsu"  # of the steps of a scan, of one inside it, of one inside that
 @dataclass(frozen=True, eq=False)
 class Cell:
     """One step of `scan`. `graph` has the outputs "next 0", …, then "yield 0", …; `given` are the
-    leaves of carried values, slices and shared values, in the order of the scan's operands."""
+    leaves of carried values, slices and shared values, in the order of the scan's operands.
+    The scan of a derivative has outputs "sum 0", … behind the others."""
 
     scan: Value
     pieces: Recurrence
@@ -72,6 +74,13 @@ class Cell:
         return path if same else f"{self.block} {path}"
 
     @property
+    def steps(self) -> str:
+        """t = 1 … 28, in the order of walking."""
+        ends = ("1", str(self.pieces.steps))
+        first, last = ends[::-1] if self.pieces.reverse else ends
+        return f"{self.letter} = {first} … {last}"
+
+    @property
     def before(self) -> str:
         """The index of what a step is given: of the step before it, the way the scan walks."""
         return f"{self.letter}{'+' if self.pieces.reverse else '−'}1"
@@ -97,7 +106,8 @@ class Cell:
 
     @cached_property
     def yields(self) -> list[Value]:
-        return [o.value for o in self.step.outputs[len(self.pieces.carries) :]]
+        n = len(self.pieces.carries)
+        return [o.value for o in self.step.outputs[n : n + len(self.pieces.yields)]]
 
     @cached_property
     def equations(self) -> Equations:
@@ -120,13 +130,14 @@ def cells(graph: Graph, letter: str = "t") -> list[Cell]:
 
 
 def cell(scan: Value, letter: str = "t") -> Cell:
-    """One step of a scan. What is only summed is left out: such scans are derivatives."""
+    """One step of a scan."""
     p = pieces(scan)
     pairs = [*p.carries, *p.sequences, *p.shared]
     given = tuple(_leaf(b, a) for b, a in pairs)
     new = dict(zip((b for b, _ in pairs), given, strict=True))
     outputs = [Output("output", f"next {k}", _cut(v, new)) for k, v in enumerate(p.next)]
     outputs += [Output("output", f"yield {k}", _cut(v, new)) for k, v in enumerate(p.yields)]
+    outputs += [Output("output", f"sum {k}", _cut(v, new)) for k, v in enumerate(p.sums)]
     return Cell(scan, p, Graph("step", tuple(outputs)), given, letter)
 
 
@@ -261,6 +272,14 @@ def part_term(v: Value, names: Mapping[Value, Term] | None = None, letter: str =
         return t.at_end(now, letter, "1" if c.pieces.reverse else letter.upper())
     of = outputs[k].value if k < len(outputs) else None
     return t.family(own[of] if of in own else t.symbol("…"), letter)
+
+
+def carried_rows(cell: Cell) -> list[str]:
+    """The equations of what is carried (or else yielded), as lines of text."""
+    names = step_names(cell)
+    wanted = cell.next or cell.yields
+    return [f"{unicode(left)} = {unicode(right)}" for v, left, right in facts(cell, names)
+            if v in wanted]  # fmt: skip
 
 
 def facts(cell: Cell, names: StepNames) -> Iterator[tuple[Value, Term, Term]]:

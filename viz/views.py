@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from ..compiler.graph import Graph
 from ..dsl.diagnostics import did_you_mean, fail
-from .backward import backward
+from .backward import backward as backward_picture
+from .cell import cell_picture
 from .layers import layers
 from .operations import operations
+from .rows import chosen
+from .through_time import through_time
+from .unrolled import folded_picture, unrolled_picture
 
-VIEWS = ("layers", "operations", "backward")
+VIEWS = ("layers", "operations", "backward", "recurrence")
+FORMS = ("unrolled", "folded", "cell")  # of the recurrence view
 
 
 def draw(
@@ -22,6 +27,10 @@ def draw(
     depth: int | None = None,
     theme: str = "light",
     loss: str | None = None,
+    form: str = "unrolled",
+    steps: int | None = None,
+    scan: str | None = None,
+    backward: bool = False,
     fit: bool = True,
 ) -> str:
     """DOT text of a view of a forward graph, laid out so that it can be read on a slide.
@@ -29,7 +38,11 @@ def draw(
     Without `fit` nothing is measured: the first layout is taken.
 
     The backward view shows each gradient in closed form; with `gradients` (the graph that has them
-    as outputs) it shows every operation of it instead. Raises Failure.
+    as outputs) it shows every operation of it instead.
+
+    The recurrence view has forms: the net unrolled over its `steps` (five, or two and the last, unless
+    told otherwise), folded into loops, or the inside of the cell of one `scan`; `backward` adds the
+    gradient that flows back through the steps. Raises Failure.
     """
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"views: {', '.join(VIEWS)}"
@@ -38,9 +51,20 @@ def draw(
         return layers(graph, depth, theme, fit=fit)
     if view == "operations":
         return operations(graph, depth, theme, fit=fit)
+    if view == "recurrence" and form not in FORMS:
+        hint = did_you_mean(form, FORMS) or f"forms: {', '.join(FORMS)}"
+        raise fail("E563", f"there is no form `{form}` of a recurrence", help=hint)
+    if view == "recurrence" and not backward:
+        if form == "cell":
+            cell, note = chosen(graph, scan)
+            return cell_picture(cell, theme, note, fit=fit)
+        return folded_picture(graph, theme) if form == "folded" else (
+            unrolled_picture(graph, theme, steps))  # fmt: skip
     if not graph.of_kind("loss"):
         raise fail("E564", f"`{graph.name}` has no loss, so there is no backward pass",
                    help="add a line `loss …` to the net")  # fmt: skip
     if gradients is not None:
         return operations(gradients, depth, theme, fit=fit)
-    return backward(graph, graph.loss(loss), theme, fit=fit)
+    if view == "recurrence":
+        return through_time(graph, graph.loss(loss), theme, steps)
+    return backward_picture(graph, graph.loss(loss), theme, fit=fit)

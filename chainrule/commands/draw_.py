@@ -8,7 +8,7 @@ import click
 
 from ..console import say, say_error
 from ..options import data_option, file_argument, net_option, out_option, set_option
-from ..pictures import FORMATS, THEMES, VIEWS
+from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 
 
 @click.command("draw")
@@ -17,13 +17,19 @@ from ..pictures import FORMATS, THEMES, VIEWS
 @set_option
 @click.option(
     "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
-    help="Layers, single operations, or the backward pass.",
+    help="Layers, single operations, the backward pass, or the steps of a recurrent net.",
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")
 @click.option("--theme", type=click.Choice(THEMES), default="light", show_default=True)
 @click.option("--loss", metavar="NAME", help="Which loss, for the backward view.")
 @click.option("--expand", is_flag=True, help="Backward view: every operation, not closed forms.")
+@click.option("--form", type=click.Choice(FORMS), default="unrolled", show_default=True,
+              help="Recurrence view: steps side by side, a loop, or the inside of a cell.")
+@click.option("--steps", type=click.IntRange(min=2), metavar="N",
+              help="Recurrence view: how many steps to draw.")
+@click.option("--scan", metavar="NAME", help="Recurrence view, cell: which one, such as encoder.")
+@click.option("--backward", is_flag=True, help="Recurrence view: backpropagation through time.")
 @data_option
 @out_option
 def command(
@@ -36,6 +42,10 @@ def command(
     theme: str,
     loss: str | None,
     expand: bool,
+    form: str,
+    steps: int | None,
+    scan: str | None,
+    backward: bool,
     data_root: Path | None,
     out: Path | None,
 ) -> None:
@@ -45,8 +55,14 @@ def command(
     from ..project import open_module, output_folder, settings_given
 
     model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)
-    picture = draw(model, view, depth=depth, theme=theme, loss=loss, expand=expand)
-    stem = view if len(model.module.nets) == 1 else f"{model.name}-{view}"
+    picture = draw(
+        model, view, depth=depth, theme=theme, loss=loss, expand=expand, form=form, steps=steps,
+        scan=scan, backward=backward,
+    )  # fmt: skip
+    name = view
+    if view == "recurrence":
+        name = "through-time" if backward else form
+    stem = name if len(model.module.nets) == 1 else f"{model.name}-{name}"
     for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
         say(f"wrote {path}")
     if picture.warning:
