@@ -131,11 +131,11 @@ else:
                 found.reshape(want.shape), want, tolerance, tolerance, err_msg=name
             )
 
-    @pytest.mark.parametrize("seed", slow(16, 2, 3, 5))
+    @pytest.mark.parametrize("seed", slow(16, 0, 2, 3))
     def test_a_scan_gives_what_its_steps_give_one_after_another(seed: int) -> None:
         check_case(Case(seed), *SIZES[seed % 4])
 
-    @pytest.mark.parametrize("seed", slow(12, 0, 7))
+    @pytest.mark.parametrize("seed", slow(12, 0, 3))
     def test_a_step_may_reduce_over_the_batch_or_carry_what_examples_share(seed: int) -> None:
         check_case(Case(100 + seed, mixed=True), *SIZES[seed % 4])
 
