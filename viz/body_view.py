@@ -5,6 +5,7 @@ In: a cell. Out: DOT. The layout is the engine's; known cells have a form of the
 
 from __future__ import annotations
 
+import textwrap
 from functools import partial
 
 from ..compiler.value import Value
@@ -15,17 +16,19 @@ from .steps import Cell, facts, step_names
 from .style import theme as theme_of
 from .unicode import unicode
 
+LINE = 34  # letters of a formula before it is broken
 LEGEND = (("data", "given at each step"), ("param", "shared by all steps"),
           ("state", "carried from step to step"), ("block", "equation"))  # fmt: skip
 
 
 def body_view(cell: Cell, theme: str = "light", note: str = "", *, fit: bool = True) -> str:
     """DOT text of one step, an equation a node."""
-    ways = [partial(_drawn, cell, theme, note, way) for way in ("LR", "TB")]
+    shapes = [("LR", 1), ("LR", 2), ("LR", 3), ("LR", 4), ("TB", 1)]
+    ways = [partial(_drawn, cell, theme, note, *way) for way in shapes]
     return fitted(ways) if fit else ways[0]()
 
 
-def _drawn(cell: Cell, theme: str, note: str, direction: str) -> str:
+def _drawn(cell: Cell, theme: str, note: str, direction: str, rows: int) -> str:
     names = step_names(cell)
     dot = Dot(f"{cell.title}: one step{note}", theme_of(theme), rankdir=direction,
               nodesep=0.3, ranksep=0.45)  # fmt: skip
@@ -39,7 +42,8 @@ def _drawn(cell: Cell, theme: str, note: str, direction: str) -> str:
     shown = {v: (unicode(left), unicode(right)) for v, left, right in facts(cell, names)}
     for v, step in cell.equations.steps.items():
         name, right = shown[v]
-        ids[v] = dot.node(lines(name, f"= {right}"), _meaning(cell, v, step))
+        told = textwrap.wrap(f"= {right}", LINE, break_long_words=False)
+        ids[v] = dot.node(lines(name, *told), _meaning(cell, v, step))
     for v, step in cell.equations.steps.items():
         for a in step.operands:
             if a in ids:
@@ -55,7 +59,7 @@ def _drawn(cell: Cell, theme: str, note: str, direction: str) -> str:
             end = dot.node(lines(("yield", "small")), "metric", shape="plaintext", style="")
             dot.edge(ids[v], end)
     dot.legend(LEGEND)
-    return dot.text()
+    return dot.text(rows)
 
 
 def _meaning(cell: Cell, v: Value, step: Step) -> str:

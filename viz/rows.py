@@ -79,7 +79,9 @@ class Unrolled:
 
     def after(self, row: Row, index: int) -> list[str]:
         """What happens to a result outside the scans: the headings of the boxes behind it."""
-        found = [b for b in boxes(self.equations) if not any(_part(v) for v in b.values)]
+        metrics = {o.value for o in self.equations.graph.of_kind("metric")}
+        found = [b for b in boxes(self.equations) if metrics.isdisjoint(b.values)
+                 and not any(_part(v) for v in b.values)]  # fmt: skip
         reached = {v for s in self.equations.steps for v in [s]
                    if self.maker(s) == (row, index)}  # fmt: skip
         words: list[str] = []
@@ -87,12 +89,14 @@ class Unrolled:
             if any(v in reached for v in b.inputs):
                 reached |= b.values
                 words.append(self._heading(b))
-        return list(dict.fromkeys(words))
+        told = list(dict.fromkeys(words))
+        blocks = [w for w in told if not w.startswith("= ")]
+        return [w.removeprefix("= ") for w in blocks or told]
 
     def _heading(self, b: Box) -> str:
         if not b.block:
             is_loss = any(s.kind == "loss" for s in b.steps)
-            return "loss" if is_loss else unicode(self.names[b.result])
+            return "loss" if is_loss else f"= {unicode(self.names[b.result])}"
         one = len(b.result.shape) >= 1 and bool(b.params)
         return f"{b.block} {b.result.shape[-1]}" if one else b.block
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..compiler.graph import Graph, Output
-from ..compiler.value import Value
 from . import terms as t
 from .backprop import Backprop, backprop
 from .equations import equations
+from .fit import fitted
 from .names import names
 from .rows import Row, unrolled
 from .sheet import Point
@@ -25,15 +26,26 @@ from .through import Through
 from .unicode import unicode
 from .unrolled import HIGH, LEGEND, LEVEL, Steps
 
+LONGEST = 56  # letters of a formula
 ALONG = 0.15  # how far the two directions stand from the middle of a cell
 
 
-def through_time(graph: Graph, loss: Output, theme: str = "light", steps: int | None = None) -> str:
+def through_time(
+    graph: Graph,
+    loss: Output,
+    theme: str = "light",
+    steps: int | None = None,
+    *,
+    fit: bool = True,
+) -> str:
     """DOT text of the backward pass over the steps. Raises Failure E567."""
+    counts = (None, 2) if steps is None else (steps,)
+    ways = [partial(_drawn, graph, loss, theme, n) for n in counts]
+    return fitted(ways) if fit else ways[0]()
+
+
+def _drawn(graph: Graph, loss: Output, theme: str, steps: int | None) -> str:
     whole = unrolled(graph, steps)
-    blocks = {r.block for r in whole.rows}
-    if steps is None and len(blocks) > 1:
-        whole = unrolled(graph, 2)
     eq = equations(whole.graph, [loss])
     end = eq.graph.loss(loss.name)
     b = backprop(eq, names(eq, batch=False), end, batch=False)
@@ -58,6 +70,10 @@ def _deltas(row: Row, s: Through | None, step: int) -> str:
     found = [row.names.terms.get(row.cell.next[k]) for k in s.arriving if s.back(k) is not None]
     shown = [unicode(_partial(row.name(term, step))) for term in found if term is not None]
     return ", ".join(shown)
+
+
+def _columns(rows: list[str]) -> int:
+    return 2 if len(rows) > 5 else 1
 
 
 def _partial(term: Term) -> Term:
@@ -210,9 +226,9 @@ class _Picture(Steps):
     def _weights(self, found: list[tuple[Row, Through]]) -> None:
         """The contributions of all steps meet in a Σ for each scan."""
         bus = self.bottom - 2.2
-        boxes = [(row, self._formulas(s)) for row, s in found]
+        boxes = [(row, _told(self._formulas(s), len(found) > 1)) for row, s in found]
         boxes = [(row, rows) for row, rows in boxes if rows]
-        wide = [1.2 + 0.098 * max(map(len, rows)) * (2 if len(rows) > 3 else 1) for _, rows in boxes]
+        wide = [1.2 + 0.098 * max(map(len, rows)) * _columns(rows) for _, rows in boxes]
         left = min((self.x(row, 0) for row, _ in boxes), default=0.0) - 1.2
         low = bus - 0.24 * len(boxes)
         for n, ((row, rows), w) in enumerate(zip(boxes, wide, strict=True)):
@@ -221,7 +237,7 @@ class _Picture(Steps):
             self._collect(row, y, centre)
             sign = self.sheet.circle((centre, low - 0.22), "Σ", "gradient")
             self.sheet.wire((centre, y), sign, **self.red)
-            half = -(-len(rows) // 2) if len(rows) > 3 else len(rows)
+            half = -(-len(rows) // _columns(rows))
             tall = 0.5 + 0.285 * half
             top = low - 0.6
             box = self.sheet.frame((left + 0.1, top - tall), (left + w - 0.1, top), "gradient")
@@ -231,7 +247,7 @@ class _Picture(Steps):
             for k, part in enumerate((rows[:half], rows[half:])):
                 if part:
                     self.sheet.column((left + 0.3 + k * (w - 0.3) / 2, top - 0.35), part,
-                                      w / 2 - 0.5 if len(rows) > 3 else w - 0.6)  # fmt: skip
+                                      w / _columns(rows) - 0.55)  # fmt: skip
             left += w + 0.2
 
     def _collect(self, row: Row, y: float, centre: float) -> None:
@@ -262,15 +278,26 @@ class _Picture(Steps):
         self.sheet.wire(line, (first, low - 0.12), (first, y), (centre, y), arrow=False,
                         **self.red)  # fmt: skip
 
-    def _formulas(self, s: Through) -> list[str]:
-        """∂L/∂W = (1/m) Σᵢ Σₜ … of each parameter of a scan: matrices first."""
+    def _formulas(self, s: Through) -> list[tuple[str, bool]]:
+        """∂L/∂W = (1/m) Σᵢ Σₜ … of each parameter of a scan, and whether it is a matrix: those
+        first."""
         params = [p for p in s.cell.shared if p in s.leaves and p.op.name == "param"]
         params.sort(key=lambda p: -len(p.shape))
         rows = []
         for p in params:
-            closed: Value = p
-            derivative = self.b.params.get(closed)
+            derivative = self.b.params.get(p)
             if derivative is not None:
                 left = unicode(_partial(s.names[p]))
-                rows.append(f"{left} = {unicode(derivative.closed)}")
+                text = f"{left} = {unicode(derivative.closed)}"
+                short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+                rows.append((short, len(p.shape) > 1))
         return rows
+
+
+def _told(rows: list[tuple[str, bool]], several: bool) -> list[str]:
+    """All formulas, or of several large cells those of the matrices."""
+    matrices = [text for text, is_matrix in rows if is_matrix]
+    if not several or len(rows) <= 4 or not matrices:
+        return [text for text, _ in rows]
+    left = len(rows) - len(matrices)
+    return [*matrices, *([f"and those of {left} vectors"] if left else [])]

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 
 from ..compiler.graph import Graph
 from ..compiler.value import Value
 from . import terms as t
 from .dot import lines
+from .fit import fitted
 from .rows import Row, Unrolled, is_zero, unrolled
 from .sheet import Point, Sheet
 from .style import SMALL
@@ -25,12 +28,21 @@ from .unicode import unicode
 LEVEL, BOTTOM = 2.1, 1.6  # inches between rows, and from the inputs to the first
 WIDE, HIGH = 1.1, 0.8  # of a cell
 LANES = 0.65, 0.1  # where wires pass a cell, and between two of them
-LEGEND = (("data", "data"), ("layer", "the same cell at every step"), ("block", "what the net does with it"))
+FOLLOWED = 4  # layers told behind a recurrence
+LEGEND = (("data", "data"), ("layer", "the same cell at every step"),
+          ("block", "what the net does with it"))  # fmt: skip
 Place = tuple[Row, int]  # a row and the place of a step in it
 
 
-def unrolled_picture(graph: Graph, theme: str = "light", steps: int | None = None) -> str:
+def unrolled_picture(
+    graph: Graph, theme: str = "light", steps: int | None = None, *, fit: bool = True
+) -> str:
     """DOT text of the steps side by side. Raises Failure E567."""
+    ways = [partial(_unrolled, graph, theme, n) for n in ((None, 2) if steps is None else (steps,))]
+    return fitted(ways) if fit else ways[0]()
+
+
+def _unrolled(graph: Graph, theme: str, steps: int | None) -> str:
     return Steps(unrolled(graph, steps), theme).drawn().text()
 
 
@@ -146,7 +158,7 @@ class Steps:
         order = range(len(shown)) if not row.cell.pieces.reverse else range(len(shown) - 1, -1, -1)
         turns = [*order]
         side = row.cell.forward
-        for a, b in zip(turns, turns[1:], strict=False):
+        for a, b in pairwise(turns):
             for which, high in self.heights(row):
                 start, end = self._edge(row, a, side, high), self._edge(row, b, -side, high)
                 self.sheet.wire(start, end)
@@ -270,11 +282,14 @@ class Steps:
                 at = self.x(row, k) - 0.3
                 self.sheet.wire((at, high), (at, self.y(row) + HIGH / 2), **look)
             name = next((row.names.terms[leaf] for leaf in row.cell.shared
-                         if leaf in row.names.terms and source in
-                         [r for r, _ in self.whole.sources(row.cell.operand(leaf))]), None)  # fmt: skip
+                         if leaf in row.names.terms and self._is_from(row, leaf, source)),
+                        None)  # fmt: skip
             text = "all its states, for every step" + (f": {unicode(name)}" if name else "")
             middle = (self.x(source, columns[-1]) + self.x(row, drops[0])) / 2
             self.sheet.words((middle, high + 0.16), text)
+
+    def _is_from(self, row: Row, leaf: Value, source: Row) -> bool:
+        return any(r is source for r, _ in self.whole.sources(row.cell.operand(leaf)))
 
     # -------------------------------------------------------- the ends
 
@@ -287,12 +302,12 @@ class Steps:
         for which, high in self.heights(row):
             for i in which:
                 operand = c.pieces.carries[i][1]
-                sources = self.whole.sources(operand)
+                source = self.whole.maker(_plain(operand))
                 term = row.names.terms.get(c.carried[i])
                 name = self._start_name(row, term, i)
                 end = self._edge(row, k, side, high if not self.folded else 0.0)
-                if sources:
-                    self._from_scan(sources[0], end, name, row)
+                if source is not None and source[1] < len(source[0].cell.carried):
+                    self._from_scan(source, end, i, name)
                 elif not is_zero(operand) or self.bundled or not self.folded:
                     value = "0" if is_zero(operand) else self._outside(operand)
                     texts.append(f"{name} = {value}")
@@ -312,31 +327,32 @@ class Steps:
         return unicode(t.step(plain, "0"))
 
     def _outside(self, v: Value) -> str:
-        while v.op.name in ("broadcast", "cast", "reshape") and v not in self.whole.names:
-            v = v.args[0]
+        v = _plain(v)
         if v in self.whole.names:
             return unicode(self.whole.names[v])
         return v.origin.name or "…"
 
-    def _from_scan(self, source: tuple[Row, int], end: Point, name: str, row: Row) -> None:
+    def _from_scan(self, source: tuple[Row, int], end: Point, i: int, name: str) -> None:
+        """From the last carried value of another scan to the first one of carried value i."""
         r, index = source
-        if index >= len(r.cell.carried):
-            return
         last = 0 if r.cell.pieces.reverse or self.folded else len(self.shown(r)) - 1
+        high = next((h for which, h in self.heights(r) if index in which), 0.0)
         side = 1 if self.folded else r.cell.forward
-        high = -0.3 if self.folded else 0.15 if self.bundled else 0.0
-        start = self._edge(r, last, side, high)
-        if abs(start[1] - end[1]) < 0.01:
+        start = self._edge(r, last, side, -0.3 if self.folded else high)
+        turn = end[0] - 0.45 - 0.14 * i
+        if side < 0:  # it ends on the left: back under its cells
+            under, out = self.y(r) - HIGH / 2 - 0.1 - 0.09 * i, start[0] - 0.2 - 0.1 * i
+            self.sheet.wire(start, (out, start[1]), (out, under), (turn, under), (turn, end[1]), end)
+        elif abs(start[1] - end[1]) < 0.01:
             self.sheet.wire(start, end)
         else:
-            middle = end[0] - 0.5
-            self.sheet.wire(start, (middle, start[1]), (middle, end[1]), end)
-        self.sheet.words((end[0] - 0.45, end[1] + 0.16), name)
+            self.sheet.wire(start, (turn, start[1]), (turn, end[1]), end)
+        self.sheet.words((end[0] - 0.22, end[1] + (0.15 if end[1] >= start[1] - 0.2 else -0.15)), name)
 
     def _last(self, row: Row) -> None:
         """What the net does with the last carried values."""
         for i in range(len(row.cell.carried)):
-            words = self.whole.after(row, i)
+            words = _first(self.whole.after(row, i))
             if not words:
                 continue
             last = 0 if row.cell.pieces.reverse and not self.folded else len(self.shown(row)) - 1
@@ -376,7 +392,7 @@ class Steps:
                 continue
             real = [s for s, number in enumerate(self.shown(row)) if number is not None]
             first, last = self.x(row, real[0]), self.x(row, real[-1])
-            text = " → ".join(words)
+            text = " → ".join(_first(words))
             wide = max(last - first + 0.9, 0.3 + 0.1 * len(text))
             low = self.top - 0.2
             self.sheet.node(((first + last) / 2, self.top), text, "block", wide, 0.4,
@@ -392,3 +408,15 @@ class Steps:
                     self.sheet.wire(self.node(row, s), (x, low))
                     if not (self.bundled and self.uses_whole(row)):
                         self.sheet.words((x + 0.27, self.y(row) + HIGH / 2 + 0.25), name)
+
+
+def _plain(v: Value) -> Value:
+    """Without what only repeats or converts it."""
+    while v.op.name in ("broadcast", "cast", "reshape", "stop_gradient"):
+        v = v.args[0]
+    return v
+
+
+def _first(words: Sequence[str]) -> list[str]:
+    """The first words of what the net does, and that it goes on."""
+    return [*words] if len(words) <= FOLLOWED else [*words[:FOLLOWED], "…"]

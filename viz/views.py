@@ -59,12 +59,12 @@ def draw(
             cell, note = chosen(graph, scan)
             return cell_picture(cell, theme, note, fit=fit)
         return folded_picture(graph, theme) if form == "folded" else (
-            unrolled_picture(graph, theme, steps))  # fmt: skip
+            unrolled_picture(graph, theme, steps, fit=fit))  # fmt: skip
     if not graph.of_kind("loss"):
         raise fail("E564", f"`{graph.name}` has no loss, so there is no backward pass",
                    help="add a line `loss …` to the net")  # fmt: skip
     if gradients is not None:
         return operations(gradients, depth, theme, fit=fit)
     if view == "recurrence":
-        return through_time(graph, graph.loss(loss), theme, steps)
+        return through_time(graph, graph.loss(loss), theme, steps, fit=fit)
     return backward_picture(graph, graph.loss(loss), theme, fit=fit)
