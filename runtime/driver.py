@@ -160,14 +160,14 @@ JOB = (
 def walk(job: int, thread: int) -> int:
     """Run steps of `batch` examples out of `total`; gives the number of steps done.
 
-    `job` is the address of the numbers named in `JOB`. program [kernels, 5], fields [inputs,
-    5], lengths [step, frames] (1 for frame 0, which is none), scalars [given, 2] (offset, type)
-    with numbers [step, given], recorded [results, 2] alike, with records [step, results]:
-    late [later, 3] (row, offset, bytes that it begins later for each example of the batch):
-    addresses of tables. `rows`: address of the table of offsets, `row_bytes` for each thread. `picked`: address of the positions of the examples in
-    the fields. A step that records something not finite is the last. `counter`: address of the
-    barrier, which stands at `goal` when all threads begin; 64 bytes on, that of the barrier
-    inside recurrences, and then one counter for each kernel, at zero.
+    `job` is the address of the numbers named in `JOB`. program [kernels, 5], fields [inputs, 5],
+    lengths [step, frames] (1 for frame 0, which is none), scalars [given, 2] (offset, type) with
+    numbers [step, given], recorded [results, 2] alike, with records [step, results], late [later,
+    3] (row, offset, bytes that it begins later for each example of the batch): addresses of tables.
+    `rows`: address of the table of offsets, `row_bytes` for each thread. `picked`: address of the
+    positions of the examples in the fields. A step that records something not finite is the last.
+    `counter`: address of the barrier, which stands at `goal` when all threads begin; 64 bytes on,
+    that of the barrier inside recurrences, and then one counter for each kernel, at zero.
     """
     arena, program, kernels = at(job, 0), at(job, 1), at(job, 2)
     rows = at(job, 3) + thread * at(job, 19)

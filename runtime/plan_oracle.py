@@ -173,7 +173,6 @@ class PlanOracle:
         found: Array = self._slot(where)[_places(where, (loop, *rows, *columns))]
         return found.reshape(loop, prod(rows), prod(columns))
 
-
     # ------------------------------------------------------------ lookups
 
     def _lookup(self, k: Lookup) -> None:

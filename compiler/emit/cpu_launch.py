@@ -91,8 +91,8 @@ class Tables:
         self, launches: Sequence[Launch], places: Sequence[int], scratch: int,
         ahead: Mapping[int, int],
     ) -> None:  # fmt: skip
-        """`places`: where each buffer lies; `ahead`: bytes that it begins later, for each example of
-        the batch."""
+        """`places`: where each buffer lies; `ahead`: bytes that some begin later, for each example
+        of the batch."""
         for launch in launches:
             start = self._row(launch, places, scratch)
             self.starts.append(start)
