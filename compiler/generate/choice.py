@@ -7,7 +7,7 @@ was made (`feed`, `scores`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...dsl import syntax as s
@@ -30,9 +30,21 @@ class Loop:
     def clock(self) -> str:
         return str(self.feed.value.attrs["clock"])
 
+    def within(self, graph: Graph) -> Loop:
+        """The same input and output of the same net, elaborated for other sizes."""
+        outputs = {o.name: o for o in graph.of_kind("output")}
+        return Loop(graph.leaves[self.feed.name], outputs[self.scores.name])
 
-def find_loop(graph: Graph, feed: str = "", scores: str = "", span: Span | None = None) -> Loop:
-    """The only pair that fits, among those called so. Raises Failure E286."""
+
+def find_loop(
+    graph: Graph,
+    longer: Callable[[str], Graph],
+    feed: str = "",
+    scores: str = "",
+    span: Span | None = None,
+) -> Loop:
+    """The only pair that fits, among those called so. `longer` gives the net with one step more of
+    a clock: sequences that happen to be equally long are told apart by it. Raises Failure E286."""
     inputs = {leaf.name: leaf for leaf in graph.inputs}
     outputs = {o.name: o for o in graph.of_kind("output")}
     _check_name("input", feed, inputs, span)
@@ -44,6 +56,10 @@ def find_loop(graph: Graph, feed: str = "", scores: str = "", span: Span | None 
         Loop(leaf, o) for o in outputs.values() if scores in ("", o.name)
         for leaf in tokens if _fits(leaf, o)
     ]  # fmt: skip
+    clocks = {x.clock for x in found}
+    if len(clocks) > 1:
+        walks = {(c, o.name): o.value.shape for c in clocks for o in longer(c).of_kind("output")}
+        found = [x for x in found if walks[x.clock, x.scores.name] != x.scores.value.shape]
     if len(found) == 1:
         return found[0]
     raise _several(graph, found, span) if found else _none(graph, tokens, feed, scores, span)

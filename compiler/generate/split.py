@@ -77,20 +77,19 @@ def stepwise(
     """The net taken apart. Raises Failure E286, E287, and what elaboration raises."""
     known = dict(sizes or {})
     whole = forward(module, net, dtype=dtype, sizes=known)
-    loop = find_loop(whole, feed, scores, span)
+
+    def of(steps: int, clock: str) -> Graph:
+        return forward(module, net, dtype=dtype, sizes={**known, clock: steps})
+
+    loop = find_loop(whole, lambda c: of(known[c] + 1, c), feed, scores, span)
     clock = loop.clock
-
-    def of(steps: int) -> tuple[Graph, Loop]:
-        graph = forward(module, net, dtype=dtype, sizes={**known, clock: steps})
-        return graph, find_loop(graph, loop.feed.name, loop.scores.name, span)
-
-    _, longer = of(known[clock] + 1)
+    longer = loop.within(of(known[clock] + 1, clock))
     lengths = {f.name + LENGTH for f in whole.inputs if f.value.attrs.get("clock") == clock}
     walked = check_causal(
         longer.scores.value, loop.scores.value, loop.feed.value, lengths, whole.places
     )
-    graph, one = of(1)
-    return _Split(graph, one, walked, lengths).result()
+    graph = of(1, clock)
+    return _Split(graph, loop.within(graph), walked, lengths).result()
 
 
 class _Split:

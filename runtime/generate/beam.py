@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .choose import Array, feed, log_softmax
+from .choose import Array, feed, log_total, possible
 from .stepper import Stepper
 
 PENALTY = 0.6  # α, unless it is given
@@ -77,19 +77,24 @@ def _candidates(
     scores: Array, logs: Array, width: int, never: Sequence[int]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], Array]:
     """The 2·width best continuations of each example, best first: as many may be ends as go on."""
-    count, k = len(logs), scores.shape[1]
-    totals = (log_softmax(scores, never).reshape(count, width, k) + logs[:, :, None]).reshape(
-        count, width * k
-    )
-    most = min(2 * width, totals.shape[1])
-    if most < totals.shape[1]:
-        chosen = np.sort(np.argpartition(-totals, most - 1, axis=1)[:, :most], axis=1)
-    else:
-        chosen = np.broadcast_to(np.arange(most), (count, most))
+    count, scores = len(logs), possible(scores, never)
+    most = min(2 * width, scores.shape[1])
+    tokens = _greatest(scores, most)  # of each row: no others can be among the best of all rows
+    gains = np.take_along_axis(scores, tokens, 1) - log_total(scores)
+    totals = (gains.reshape(count, width, most) + logs[:, :, None]).reshape(count, -1)
+    chosen = _greatest(totals, min(2 * width, totals.shape[1]))
     values = np.take_along_axis(totals, chosen, 1)
     order = np.argsort(-values, axis=1, kind="stable")
     chosen, values = np.take_along_axis(chosen, order, 1), np.take_along_axis(values, order, 1)
-    return (chosen % k).astype(np.int32), chosen // k, values
+    said = np.take_along_axis(tokens.reshape(count, -1), chosen, 1)
+    return said.astype(np.int32), chosen // most, values
+
+
+def _greatest(rows: Array, most: int) -> NDArray[np.int64]:
+    """The places of the `most` greatest numbers of each row, in their order there."""
+    if most == rows.shape[1]:
+        return np.broadcast_to(np.arange(most), rows.shape)
+    return np.sort(np.argpartition(-rows, most - 1, axis=1)[:, :most], axis=1)
 
 
 def _weight(size: int, alpha: float) -> float:

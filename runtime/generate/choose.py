@@ -23,12 +23,23 @@ SHRINK = 0.5  # rows that are done are dropped when no more than this share goes
 
 def log_softmax(scores: Array, never: Sequence[int] = ()) -> NDArray[np.float64]:
     """Logarithms of probabilities, of which the tokens `never` have none."""
-    z = scores.astype(np.float64)
+    scores = possible(scores, never)
+    return scores.astype(np.float64) - log_total(scores)
+
+
+def possible(scores: Array, never: Sequence[int]) -> Array:
+    """The scores, and -∞ for the tokens `never`."""
     if never:
-        z[:, list(never)] = -np.inf
-    z -= z.max(axis=1, keepdims=True)
-    z -= np.log(np.exp(z).sum(axis=1, keepdims=True))
-    return z
+        scores = scores.copy()
+        scores[:, list(never)] = -np.inf
+    return scores
+
+
+def log_total(scores: Array) -> NDArray[np.float64]:
+    """log Σ exp of each row, [rows, 1]."""
+    top = scores.max(axis=1, keepdims=True)
+    total = np.exp(scores - top).sum(axis=1, keepdims=True, dtype=np.float64)
+    return np.asarray(np.log(total) + top)
 
 
 class Likeliest:
@@ -38,9 +49,10 @@ class Likeliest:
         self.never = never
 
     def __call__(self, scores: Array, place: int, rows: Array) -> tuple[Tokens, Array]:
-        z = log_softmax(scores, self.never)
-        tokens = z.argmax(axis=1)
-        return tokens.astype(np.int32), z[np.arange(len(z)), tokens]
+        scores = possible(scores, self.never)
+        tokens = scores.argmax(axis=1)
+        logs = scores[np.arange(len(scores)), tokens] - log_total(scores)[:, 0]
+        return tokens.astype(np.int32), logs
 
 
 class ByChance:

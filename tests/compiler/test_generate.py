@@ -130,3 +130,9 @@ def test_what_is_fed_back_must_be_clear() -> None:
 def test_a_length_of_one_is_as_good_as_any() -> None:
     net = stepwise(parse_module(Source("a.net", TRANSLATE)), sizes={**SIZES, "T": 1, "S": 1})
     assert len(net.carried) == 1 and net.before is not None
+
+
+def test_sequences_that_happen_to_be_equally_long_are_told_apart() -> None:
+    same = {"T": 6, "k": 9, "S": 6, "m": 9}
+    net = stepwise(parse_module(Source("a.net", TRANSLATE)), sizes=same)
+    assert net.feed == "target" and [leaf.name for leaf in net.inputs] == ["source"]
