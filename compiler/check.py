@@ -6,7 +6,7 @@ fix) is checked where data are bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..dsl import syntax as s
 from ..dsl.diagnostics import Diagnostic, Failure, Label, did_you_mean, fail
@@ -23,14 +23,14 @@ from .value import Value
 FLAT = ("lt", "le", "gt", "ge", "eq", "ne", "sign", "floor", "argmax", "stop_gradient", "one_hot")
 
 
-def check(module: Module) -> list[Diagnostic]:
-    """The mistakes of a module, in the order of their places."""
+def check(module: Module, sizes: Mapping[str, int] | None = None) -> list[Diagnostic]:
+    """The mistakes of a module, in the order of their places. `sizes` are those that data fix."""
     found: list[Diagnostic] = []
     broken: set[str] = set()
     for name in module.nets:
         before = len(found)
         for training in (True, False):
-            _try(lambda n=name, t=training: forward(module, n, training=t), found)  # type: ignore[misc]
+            _try(lambda n=name, t=training: forward(module, n, training=t, sizes=sizes), found)  # type: ignore[misc]
             if any(d.code == "E251" for d in found[before:]):
                 break  # the limit takes seconds to reach: once is enough
         if len(found) > before:
@@ -41,7 +41,7 @@ def check(module: Module) -> list[Diagnostic]:
         if train.name.id in broken:
             _try(lambda t=train: _optimizers(module, t), found)  # type: ignore[misc]
         else:
-            _try(lambda t=train: found.extend(_steps(module, t)), found)  # type: ignore[misc]
+            _try(lambda t=train: found.extend(_steps(module, t, sizes)), found)  # type: ignore[misc]
     for generate in module.generates:
         _try(lambda g=generate: generated_net(module, g), found)  # type: ignore[misc]
     for name in module.unused_overrides():
@@ -68,9 +68,44 @@ def names(module: Module, train: s.Train) -> None:
         )
 
 
-def _steps(module: Module, train: s.Train) -> list[Diagnostic]:
+def stand_ins(module: Module) -> dict[str, int] | None:
+    """Sizes for names that only the data fix, where nothing but steps and counts of labels are open:
+    a file of sequences can be checked without its data. None where another size is open."""
+    found: dict[str, int] = {}
+    for net in module.nets.values():
+        known = {x.name.id for x in net.settings} | set(module.consts)
+        for statement in net.body:
+            if not isinstance(statement, s.Input):
+                continue
+            t = statement.type
+            steps, counts = _open_places(t)
+            for e in (*steps, *counts):
+                if isinstance(e, s.Name) and e.id not in known:
+                    first = _STEPS if e in steps else _CLASSES
+                    found.setdefault(e.id, first + len(found))
+            named = t.sizes[len(steps) :] if isinstance(t, s.TensorType) else ()
+            if any(isinstance(e, s.Name) and e.id not in known | set(found) for e in named):
+                return None
+    return found
+
+
+_STEPS, _CLASSES = 6, 23  # where stand-ins begin; no two are the same
+
+
+def _open_places(t: s.TypeExpr) -> tuple[tuple[s.Expr, ...], tuple[s.Expr, ...]]:
+    """The sizes of a type that count steps, and those that count labels."""
+    if isinstance(t, s.ClassType):
+        return (), (t.count,)
+    if isinstance(t, s.TokensType):
+        return (t.length,), (t.count,)
+    return (t.sizes[:1] if len(t.sizes) > 1 else ()), ()
+
+
+def _steps(
+    module: Module, train: s.Train, sizes: Mapping[str, int] | None = None
+) -> list[Diagnostic]:
     """Builds the steps of a `train`; gives warnings of parameters that they cannot change."""
-    graph = forward(module, train.name.id, training=True)
+    graph = forward(module, train.name.id, training=True, sizes=sizes)
     stuck: list[Diagnostic] = []
     for minimize, _ in minimized(train):
         training_step(graph, module, minimize)

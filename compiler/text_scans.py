@@ -39,7 +39,7 @@ def scan_lines(
     literal: Callable[[Any], str],
     lines: Lines,
 ) -> list[str]:
-    """The statement. `lines` writes the values of a body, those of a set under names of their own."""
+    """The statement. `lines` writes the values of a body; those of a set get names."""
     p, body = pieces(v), v.attrs["body"]
     for b in body.bound:
         names[b] = word(b)

@@ -24,6 +24,8 @@ TITLES = {
     "layers.net": "Layers",
     "images.net": "Layers of images `[channels, height, width]`",
     "sequences.net": "Layers of sequences",
+    "recurrent.net": "Recurrent layers (of sequences `[T, n]`)",
+    "attention.net": "Attention and memory",
     "normalisation.net": "Normalisation",
     "activations.net": "Activations",
     "losses.net": "Losses",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.compiler.check import check
+from chainrule.compiler.check import check, stand_ins
 from chainrule.compiler.elaborate import parse_module
 from chainrule.compiler.elaborate.module import library_block, library_names
 from chainrule.dsl.format import format_source
@@ -90,12 +90,12 @@ def wrapped(kind: str, text: str) -> str:
     ("page", "line", "kind", "text"), blocks(), ids=lambda v: str(v) if len(str(v)) < 20 else ""
 )
 def test_an_example_of_a_page_is_right(page: str, line: int, kind: str, text: str) -> None:
-    source = Source(f"{page}:{line}", wrapped(kind, text))
+    module = parse_module(Source(f"{page}:{line}", wrapped(kind, text)))
+    found = check(module, stand_ins(module))
     if kind == "wrong":
-        found = check(parse_module(source))
         assert found, "this example should be refused"
         return
-    assert [d.render() for d in check(parse_module(source))] == []
+    assert [d.render() for d in found] == []
 
 
 def test_the_pages_hold_enough_examples_to_be_worth_checking() -> None:

@@ -57,7 +57,7 @@ def _check(
     path: Path, given: dict[str, str], data_root: Path | None, with_data: bool
 ) -> tuple[list[Diagnostic], dict[str, Any]]:
     """The mistakes of one file, and what it holds."""
-    from ..compiler.check import check, place
+    from ..compiler.check import check, place, stand_ins
     from ..dsl.diagnostics import Failure
     from ..project import open_module
 
@@ -67,8 +67,12 @@ def _check(
     except Failure as failure:
         return failure.diagnostics, {**fact, "ok": False}
     found = list(check(module)) if not _needs_data(module) else []
+    trains = _trains(module, data_root, with_data)
+    absent = not with_data or not module.trains or any(d.code == "E403" for d in trains)
+    if absent and _needs_data(module) and (sizes := stand_ins(module)) is not None:
+        found = check(module, sizes)
     seen = {d.render() for d in found}
-    for diagnostic in [*_generates(module), *_trains(module, data_root, with_data)]:
+    for diagnostic in [*_generates(module), *trains]:
         if diagnostic.render() not in seen:
             seen.add(diagnostic.render())
             found.append(diagnostic)

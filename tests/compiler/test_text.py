@@ -146,8 +146,8 @@ def test_scans_that_differ_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("steps = 4", "steps = 5"), ("yield r__h", "yield more = xs, r__h"), ("index = 0", "index = 7"),
-     ("steps = 4", "steps = nothing"), ("r__x in xs", "r__x in r__W")],
+    [("steps = 4", "steps = 5"), ("yield r__h", "yield more = xs, r__h"),
+     ("index = 0", "index = 7"), ("steps = 4", "steps = nothing"), ("r__x in xs", "r__x in r__W")],
 )  # fmt: skip
 def test_a_scan_that_cannot_be_read_is_refused(old: str, new: str) -> None:
     text = print_graph(recurrent("  r = xs -> rnn(2)\n  loss sum(r.last)"))
