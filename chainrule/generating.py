@@ -111,10 +111,7 @@ class Writer:
         ready = self.model.examples(self._inputs(inputs))
         if len({len(a) for a in ready.values()}) > 1:
             raise fail("E610", "the inputs hold different numbers of examples")
-        begin = self._start(self.settings.start if start is None else start)
-        shown = begin[1:] if self.words and self.words.special(START) is not None else begin
-        if self.words is not None and not (self.settings.start if start is None else start):
-            shown = []
+        begin, shown = self._start(self.settings.start if start is None else start)
         return [
             Generated(self._text([*shown, *s.tokens]), s.tokens, s.log_probability, s.example,
                       s.sample)
@@ -138,7 +135,8 @@ class Writer:
             raise fail("E575", f"`{self.model.name}` is given nothing to generate from, so that "
                        "there is nothing to compare with", self.span,
                        help="measure it by its loss: `chainrule eval`")  # fmt: skip
-        said = self._said(ready, self._start(self.settings.start), told)
+        begin, _ = self._start(self.settings.start)
+        said = self._said(ready, begin, told)
         texts = [self._text(s.tokens) for s in said]
         wanted = [self._text(row) for row in arrays[target].tolist()]
         score, signature = bleu(texts, wanted) if with_bleu else (None, "")
@@ -178,15 +176,15 @@ class Writer:
             return " ".join(map(str, tokens))
         return self.words.text(tokens)
 
-    def _start(self, given: str | Sequence[int]) -> list[int]:
-        """The tokens that a text begins with: `<start>`, where there is one, and what is given."""
-        begin = [] if self.words is None else [self.words.special(START)]
-        first = [n for n in begin if n is not None]
-        tokens = [*first, *self._numbers(given)]
-        if tokens:
-            return tokens
+    def _start(self, given: str | Sequence[int]) -> tuple[list[int], list[int]]:
+        """The tokens that are fed first, and those of them that belong to the text: what is given,
+        after `<start>` where there is one; else a new line begins."""
+        shown = self._numbers(given)
+        first = self.words.special(START) if self.words is not None else None
+        if first is not None or shown:
+            return ([] if first is None else [first]) + shown, shown
         if self.words is not None and "\n" in self.words.numbers:
-            return [self.words.numbers["\n"]]  # a new line begins
+            return [self.words.numbers["\n"]], []
         raise fail("E573", f"`{self.model.name}` needs something to begin with", self.span,
                    help='give a start: `start "The"`, or `--start "The"`')  # fmt: skip
 
