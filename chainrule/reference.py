@@ -17,9 +17,28 @@ if TYPE_CHECKING:
     from .compiler.elaborate import Module
 
 KINDS = (
-    "layer or function", "optimizer", "function", "operation", "data source", "data step", "yours",
+    "layer or function", "optimizer", "statement", "function", "operation", "data source",
+    "data step", "yours",
 )  # fmt: skip
-_HIDDEN = ("input", "param", "state", "scalar", "constant", "batch_size")
+_HIDDEN = (
+    "input", "param", "state", "scalar", "constant", "batch_size", "bound", "scan", "part",
+)  # fmt: skip
+
+STATEMENTS = {
+    "scan": (
+        "scan x in xs with h: [n] = 0 (reverse, mask, truncate, stateful) { … yield h }",
+        """Runs its body for each step of a sequence, carrying values from one step to the next.
+        `x` is one step of `xs`; assigning to `h` gives its next value, and after the scan `h` is
+        the last one. `reverse = true` walks from the end, `mask = mask(xs)` stops at each example's
+        own length, `truncate = k` cuts the gradient where k divides the number of the step,
+        `stateful = true` begins a batch where the last one ended.""",
+    ),
+    "yield": (
+        "yield e, or yield name = e, …",
+        """What a step of a `scan` gives: after it, `yielded` has the values of all steps, [T, …]
+        (with names, `yielded.name`).""",
+    ),
+}
 
 # How a function that is no operation of its own is written, and what it does where its code does
 # not say.
@@ -83,6 +102,8 @@ def entries(module: Module | None = None) -> list[Entry]:
     from .runtime.data import SOURCES, STEPS
 
     found = [_block(b) for name in library_names() if (b := library_block(name)) is not None]
+    for name, (usage, text) in STATEMENTS.items():
+        found.append(Entry(name, "statement", usage, _tidy(text)))
     found += [_function(name) for name in FUNCTIONS]
     hidden = {*_HIDDEN, *FUNCTIONS}
     shown = (op for name, op in registry().items() if name not in hidden and not op.lowered)

@@ -69,7 +69,7 @@ def names(module: Module, train: s.Train) -> None:
 
 
 def stand_ins(module: Module) -> dict[str, int] | None:
-    """Sizes for names that only the data fix, where nothing but steps and counts of labels are open:
+    """Sizes for names that only the data fix, where only steps and counts of labels are open:
     a file of sequences can be checked without its data. None where another size is open."""
     found: dict[str, int] = {}
     for net in module.nets.values():

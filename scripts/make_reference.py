@@ -54,6 +54,7 @@ def page() -> str:
         rows = [_block_row(b, known) for b in blocks]
         parts.append(_table(title, ("word", "what it is"), rows))
     kinds = {
+        "statement": "Statements of recurrence",
         "function": "Functions",
         "operation": "Operations",
         "data source": "Data sources",
