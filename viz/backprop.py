@@ -82,12 +82,12 @@ class Backprop:
             formula = self.prime(v)
             whole[prime] = rebuilt(formula, whole.get)[formula]
         # From the loss backwards: each δ needs only those before it.
-        for v in self.found:
-            if isinstance(v, Value):
-                delta = self.deltas[v].value
-                whole[self.slots[v]] = rebuilt(delta, whole.get)[delta]
+        for found in self.found:
+            if isinstance(found, Value):
+                delta = self.deltas[found].value
+                whole[self.slots[found]] = rebuilt(delta, whole.get)[delta]
             else:
-                whole.update(v.written_out(whole))
+                whole.update(found.written_out(whole))
         return whole
 
     def prime(self, v: Value) -> Value:

@@ -47,8 +47,8 @@ def _drawn(cell: Cell, theme: str, note: str, direction: str, rows: int) -> str:
     for v, step in cell.equations.steps.items():
         for a in step.operands:
             if a in ids:
-                shape = str(list(a.shape)) if a.shape and a.op.family != "leaf" else ""
-                dot.edge(ids[a], ids[v], shape)
+                size = str(list(a.shape)) if a.shape and a.op.family != "leaf" else ""
+                dot.edge(ids[a], ids[v], size)
     for leaf, new in zip(cell.carried, cell.next, strict=True):
         if leaf in ids and new in ids and leaf is not new:
             label = f"{unicode(names.plain[leaf])}, {cell.letter} → {cell.after}"

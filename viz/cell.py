@@ -1,8 +1,8 @@
 """The inside of a cell: what one step of a scan computes, as textbooks draw it.
 
 In: a cell. Out: DOT. LSTM, GRU and the simple recurrent network have the form that everybody knows:
-carried values run from left to right (c along the top), x comes from below, gates are small boxes, ⊙
-and + are circles. Any other body is drawn operation by operation, carried values as a loop. The
+carried values run from left to right (c along the top), x comes from below, gates are small boxes,
+⊙ and + are circles. Any other body is drawn operation by operation, carried values as a loop. The
 equations stand beside it.
 """
 
@@ -20,7 +20,10 @@ from .style import theme as theme_of
 from .terms import Term
 from .unicode import unicode
 
-LEGEND = (("elementwise", "gate, element by element"), ("layer", "one step, the same at every step"))
+LEGEND = (
+    ("elementwise", "gate, element by element"),
+    ("layer", "one step, the same at every step"),
+)
 
 
 def cell_picture(cell: Cell, theme: str = "light", note: str = "", *, fit: bool = True) -> str:
@@ -58,7 +61,8 @@ class _Picture:
         c1, h1 = self._next(f.c, (10.5, top)), self._next(f.h, (10.5, low))
         x = self._slice((2.0, 0.2))
         gates = {v: self._gate(v, (at, 2.4)) for v, at in
-                 ((f.forget, 2.9), (f.input, 4.4), (f.candidate, 5.7), (f.output, 7.0))}  # fmt: skip
+                 ((f.forget, 2.9), (f.input, 4.4), (f.candidate, 5.7),
+                  (f.output, 7.0))}  # fmt: skip
         times_f, plus = s.circle((2.9, top), "⊙"), s.circle((5.7, top), "+")
         times_i, times_o = s.circle((5.7, 3.55), "⊙"), s.circle((8.4, 3.0), "⊙")
         squash = s.node((8.4, 3.9), "tanh", "elementwise", 0.72, 0.42)

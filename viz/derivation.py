@@ -1,7 +1,7 @@
 """A derivation as data: facts, passages, and how to read them.
 
-In: nothing; `derive` makes a `Derivation`, `derive_text`, `derive_markdown` and `derive_latex` write
-it.
+In: nothing; `derive` makes a `Derivation`, `derive_text`, `derive_markdown` and `derive_latex`
+write it.
 """
 
 from __future__ import annotations

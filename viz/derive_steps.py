@@ -1,7 +1,7 @@
-"""The part of a derivation that goes through time: equations of a step, its δs, sums over the steps.
+"""The part of a derivation that goes through time: equations of a step, its δs, sums over steps.
 
-In: a `Through`, made by `through`, and the results of its scan. Out: facts and passages, as `derive`
-puts them in order. Every closed form is that of the step's own backpropagation.
+In: a `Through`, made by `through`, and the results of its scan. Out: facts and passages, as
+`derive` puts them in order. Every closed form is that of the step's own backpropagation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The cells that every reader of a textbook knows: LSTM, GRU and the simple recurrent network.
 
-In: a cell. Out: what plays which part in it, found by the form of its equations, not by its names; or
-None, where the equations are others.
+In: a cell. Out: what plays which part in it, found by the form of its equations, not by its names;
+or None, where the equations are others.
 """
 
 from __future__ import annotations

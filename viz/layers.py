@@ -23,8 +23,8 @@ from .heat import INK, LINE, Heat, by_box, fill, legend, words
 from .insides import Inside, insides
 from .names import function_name, names
 from .operations import end_name
-from .style import FONT_SIZE, SLIDE, SMALL, SMALLEST
 from .steps import carried_rows, cell
+from .style import FONT_SIZE, SLIDE, SMALL, SMALLEST
 from .style import theme as theme_of
 from .unicode import unicode
 from .wrap import EVEN, SLACK

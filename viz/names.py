@@ -54,9 +54,9 @@ def names(equations: Equations, *, batch: bool = True) -> Names:
 def _at_ends(found: dict[Value, Term]) -> dict[Value, Term]:
     """h_T for what a scan carried to its end."""
     for v, name in found.items():
-        if v.op.family == "part" and name.kind == "symbol" and _carried_word(v) is not None:
-            if v.origin.name == _carried_word(v):
-                found[v] = t.step(name, "1" if v.args[0].attrs["reverse"] else "T")
+        named = v.op.family == "part" and name.kind == "symbol" and v.origin.name
+        if named and v.origin.name == _carried_word(v):
+            found[v] = t.step(name, "1" if v.args[0].attrs["reverse"] else "T")
     return found
 
 

@@ -158,9 +158,7 @@ class _Picture:
         """Left to right, unless the other way round is larger on a slide."""
         rank: dict[Value, int] = {}
         for v in self.drawn:
-            rank[v] = 1 + max(
-                (rank[a] for a in map(self._source, v.args) if a in rank), default=0
-            )
+            rank[v] = 1 + max((rank[a] for a in map(self._source, v.args) if a in rank), default=0)
         long = max(rank.values(), default=1)
         broad = max(Counter(rank.values()).values(), default=1)
         across = max(1.2 * long / SLIDE[0], 0.6 * broad / SLIDE[1])

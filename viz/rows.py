@@ -108,7 +108,7 @@ def _part(v: Value) -> bool:
 def unrolled(graph: Graph, steps: int | None = None) -> Unrolled:
     """The rows of every scan of a graph. Raises Failure E567 where there is none."""
     eq = equations(graph)
-    found = [c for c in cells(eq.graph)]
+    found = cells(eq.graph)
     if not found:
         raise fail("E567", f"`{graph.name}` has no recurrence to draw",
                    help="`--view layers` draws any net")  # fmt: skip
@@ -136,7 +136,7 @@ def _placed(c: Cell, before: Unrolled, steps: int | None) -> Row:
     taken = {r.level for r in before.rows if r.block == block}
     while level in taken:
         level += 1
-    first = max((r.end + 2 for r in before.rows if r.block < block), default=0)
+    first = max((r.end + 1 for r in before.rows if r.block < block), default=0)
     return Row(c, step_names(c, before.names), first, level, block, shown)
 
 

@@ -1,8 +1,8 @@
 """Pictures whose places are chosen by us: boxes, circles, words and wires with corners.
 
-In: places in inches, y upwards. Out: DOT text in which every node is pinned, so that the engine draws
-and does not lay out. Textbook figures (cells, unrolled networks) have a form of their own that no
-general layout finds. Texts are escaped as in `dot`.
+In: places in inches, y upwards. Out: DOT text in which every node is pinned, so that the engine
+draws and does not lay out. Textbook figures (cells, unrolled networks) have a form of their own
+that no general layout finds. Texts are escaped as in `dot`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .style import FONT, FONT_SIZE, SMALL, Theme
 
 Point = tuple[float, float]
 Joint = str | Point
+Look = dict[str, Attribute]
 
 
 class Sheet:
@@ -84,8 +85,9 @@ class Sheet:
         centre = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
         return self.node(centre, "", meaning, high[0] - low[0], high[1] - low[1], **more)
 
-    def wire(self, *joints: Joint, arrow: bool = True, **more: Attribute) -> None:
+    def wire(self, *joints: Joint, arrow: bool = True, look: Look | None = None) -> None:
         """A line through nodes and places, with its arrow at the end."""
+        more = look or {}
         ends = [j if isinstance(j, str) else self._point(j) for j in joints]
         last = len(ends) - 2
         for k in range(len(ends) - 1):
@@ -141,4 +143,4 @@ class Sheet:
         return self.theme.ink if meaning == "ink" else self.theme.paint(meaning).line
 
 
-__all__ = ["Joint", "Point", "Sheet", "lines"]
+__all__ = ["Joint", "Look", "Point", "Sheet", "lines"]

@@ -1,8 +1,8 @@
 """One step of a scan as a forward graph of its own, with names that carry the step: h_t, h_{t−1}.
 
-In: a graph with scans. Out: `Cell`s, in which leaves stand for what a step is given: carried values,
-slices of sequences, what all steps share (a parameter is its own leaf). Equations, formulas and
-derivatives of a step are then those of any other graph. The one place of `viz` that takes scans
+In: a graph with scans. Out: `Cell`s, in which leaves stand for what a step is given: carried
+values, slices of sequences, what all steps share (a parameter is its own leaf). Equations, formulas
+and derivatives of a step are then those of any other graph. The one place of `viz` that takes scans
 apart; pictures and derivations are made of cells.
 """
 
@@ -248,7 +248,7 @@ def _net_inputs(eq: Equations, taken: Mapping[Value, str]) -> dict[Value, str]:
 
 
 def _unnamed(cell: Cell, taken: Mapping[Value, str]) -> dict[Value, str]:
-    """u for what is put together, y for what is yielded, z for a net input, where nobody named it."""
+    """u for what is put together, y for what is yielded, z for a net input without a name."""
     words = {*taken.values(), *(v.origin.name for v in cell.step.nodes)}
     letters = {"concat": "uvwq", "yield": "yq", "affine": "zaed"}
     found: dict[Value, str] = {}

@@ -340,22 +340,6 @@ def _moved(index: str, letter: str, by: int) -> str:
     return f"{letter}{place:+d}".replace("-", "−") if place else letter
 
 
-def replaced(term: Term, new: Mapping[Term, Term]) -> Term:
-    """The term with parts exchanged; it is joined anew, so that signs and zeros find their place."""
-    if term in new:
-        return new[term]
-    if not term.parts:
-        return term
-    parts = [replaced(p, new) for p in term.parts]
-    if all(a is b for a, b in zip(parts, term.parts, strict=True)):
-        return term
-    if term.kind in ("add", "sub"):
-        return (add if term.kind == "add" else sub)(parts[0], parts[1])
-    if term.kind in ("hadamard", "times", "product"):
-        return _signed(term.kind, parts[0], parts[1])
-    return _term(term.kind, *parts, text=term.text)
-
-
 # ---------------------------------------------------------------- precedence
 
 _LEVEL = {

@@ -1,9 +1,10 @@
 """Backpropagation through one scan: the derivatives of a step, and their sums over time.
 
-In: a `Backprop` and a scan of its net. Out: `Through`: the derivatives of one step, δ by δ, in which
-what arrives from the step behind it is written out (∂L/∂c_t = … + ∂L/∂c_{t+1} ⊙ f_{t+1}), and what the
-scan sends back to its operands, Σₜ over the steps for what they share. `written_out` makes a scan of
-exactly these formulas, so that evaluating it checks every line that is printed (Werbos, 1990).
+In: a `Backprop` and a scan of its net. Out: `Through`: the derivatives of one step, δ by δ, in
+which what arrives from the step behind it is written out (∂L/∂c_t = … + ∂L/∂c_{t+1} ⊙ f_{t+1}), and
+what the scan sends back to its operands, Σₜ over the steps for what they share. `written_out` makes
+a scan of exactly these formulas, so that evaluating it checks every line that is printed (Werbos,
+1990).
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ class Through:
         )  # fmt: skip
         n = len(f.carries)
         forward = again.value() if n else None
-        new: dict[Value, Value] = {
-            leaf: b for leaf, b in zip(c.given, c.scan.attrs["body"].bound, strict=True)
-        }
+        new: dict[Value, Value] = dict(zip(c.given, c.scan.attrs["body"].bound, strict=True))
         made = Recurrence(steps=f.steps, clock=f.clock, reverse=not f.reverse)
         for k, leaf in self.arriving.items():
             d = new[leaf] = bound("d", leaf.type)
@@ -182,9 +181,7 @@ def through(b: Backprop, scan: Value) -> Through:
              for k in range(len(c.yields)) if n + k in arrived}  # fmt: skip
     last = {k: b.slots[arrived[k]] for k in moving if k in arrived}
     stacked = {k: b.slots[arrived[n + k]] for k in seeds}
-    direct = {
-        k: t.partial(t.symbol("L"), t.part(b.names[arrived[n + k]], c.letter)) for k in seeds
-    }
+    direct = {k: t.partial(t.symbol("L"), t.part(b.names[arrived[n + k]], c.letter)) for k in seeds}
     made: Through | None = None
     for _ in range(2):  # what arrives from the step behind is known when the step is derived
         behind = {k: made.arrival(k) if made else t.symbol("…") for k in moving}

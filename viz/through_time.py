@@ -1,8 +1,9 @@
 """Backpropagation through time, drawn over the unrolled net.
 
-In: a graph and its loss. Out: DOT. The forward pass runs along the steps, the gradient back in its own
-colour, dashed, with ∂L/∂h_t at each of them; what every step contributes to the shared weights meets in
-a Σ, whose formulas are those of the derivation. Where the gradient is cut (`truncate`) a line says so.
+In: a graph and its loss. Out: DOT. The forward pass runs along the steps, the gradient back in its
+own colour, dashed, with ∂L/∂h_t at each of them; what every step contributes to the shared weights
+meets in a Σ, whose formulas are those of the derivation. Where the gradient is cut (`truncate`) a
+line says so.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from .equations import equations
 from .fit import fitted
 from .names import names
 from .rows import Row, unrolled
-from .sheet import Point
+from .sheet import Look, Point
 from .style import SMALL
 from .terms import Term
 from .through import Through
+from .tracks import HIGH, LEGEND, LEVEL
 from .unicode import unicode
-from .unrolled import HIGH, LEGEND, LEVEL, Steps
+from .unrolled import Steps
 
 LONGEST = 56  # letters of a formula
 ALONG = 0.15  # how far the two directions stand from the middle of a cell
@@ -53,10 +55,11 @@ def _drawn(graph: Graph, loss: Output, theme: str, steps: int | None) -> str:
         f"{r.cell.pieces.clock or 'T'} = {r.cell.pieces.steps}" for r in whole.rows
     )
     title = f"{graph.name}: backpropagation through time, {', '.join(counts)}"
-    wide = max((0.115 * len(_deltas(r, b.scans.get(r.cell.scan), 99)) for r in whole.rows),
-               default=0.0)  # fmt: skip
+    labels = [_deltas(r, b.scans.get(r.cell.scan), min(r.cell.pieces.steps, 28))
+              for r in whole.rows]  # fmt: skip
+    between = (1.2 if steps == 2 else 1.5) + 0.115 * max(map(len, labels))
     drawn = _Picture(
-        whole, theme, title=title, pitch=max(2.0, 1.5 + wide), bundled=True,
+        whole, theme, title=title, pitch=max(2.0, between), bundled=True,
         legend=(*LEGEND, ("gradient", "gradient of the loss, back through the steps")), b=b,
         bottom=1.75, level=LEVEL if max(r.level for r in whole.rows) < 2 else 1.65,
     )  # fmt: skip
@@ -86,7 +89,7 @@ class _Picture(Steps):
 
     def drawn(self) -> Steps:
         super().drawn()
-        self.red = {"color": self.sheet.theme.gradient, "style": "dashed", "penwidth": 1.4}
+        self.red: Look = {"color": self.sheet.theme.gradient, "style": "dashed", "penwidth": 1.4}
         found = [(r, self.b.scans[r.cell.scan]) for r in self.whole.rows
                  if r.cell.scan in self.b.scans]  # fmt: skip
         self.rows = found
@@ -114,7 +117,7 @@ class _Picture(Steps):
                 self._cut(row, (start[0] + end[0]) / 2)
                 if shown[a] is not None and shown[b] is not None:
                     continue  # nothing passes
-            self.sheet.wire(start, end, **self.red)
+            self.sheet.wire(start, end, look=self.red)
             step = shown[a]
             if step is not None:
                 text = _deltas(row, s, step)
@@ -141,14 +144,14 @@ class _Picture(Steps):
 
     def _cut(self, row: Row, x: float) -> None:
         y, ink = self.y(row), self.sheet.theme.ink
-        self.sheet.wire((x, y + 0.55), (x, y - 0.72), arrow=False, style="dotted", penwidth=2.2,
-                        color=ink)  # fmt: skip
+        cut: Look = {"style": "dotted", "penwidth": 2.2, "color": ink}
+        self.sheet.wire((x, y + 0.55), (x, y - 0.72), arrow=False, look=cut)  # fmt: skip
         self.sheet.words((x, y + 0.68), f"truncate = {row.cell.pieces.truncate}", colour=ink)
 
     # -------------------------------------------------------- from outside
 
     def _from_end(self, row: Row, s: Through) -> None:
-        """From what the net does with the last carried values, or the scan that begins with them."""
+        """From what the net does with the last carried values, or a scan that begins so."""
         c = row.cell
         for k in s.last:
             last = 0 if c.pieces.reverse else len(self.shown(row)) - 1
@@ -160,33 +163,44 @@ class _Picture(Steps):
                 for source, index in self.whole.sources(a))]  # fmt: skip
             if not words and not begun:
                 continue
+            corners: list[Point] = []
             if not words:
                 ahead = self._edge(begun[0], 0, -1, -ALONG)
-            self.sheet.wire(ahead, start, **self.red)
-            name = _partial(row.name(row.names.terms[c.next[k]], c.pieces.steps))
+            if not words and c.pieces.reverse:  # under the cells, beside the way there
+                under, out = self.y(row) - HIGH / 2 - 0.24, start[0] - 0.42
+                turn = ahead[0] - 0.3
+                corners = [(turn, ahead[1]), (turn, under), (out, under), (out, start[1])]
+            self.sheet.wire(ahead, *corners, start, look=self.red)
+            name = _partial(row.name(row.names.terms[c.next[k]],
+                                     1 if c.pieces.reverse else c.pieces.steps))  # fmt: skip
             shift = 0.0 if words else 0.4
-            self._red_words(((start[0] + ahead[0]) / 2 + shift, start[1] - 0.18), unicode(name))
+            at = ((start[0] + ahead[0]) / 2 + shift, start[1] - 0.18)
+            self._red_words((ahead[0] - 0.75, ahead[1] - 0.14) if corners else at, unicode(name))
             break
 
     def _from_above(self, row: Row, s: Through) -> None:
         """From what is made of every step's result: the net, or the scan above."""
-        for j in s.seeds:
+        for j in [*s.seeds][:1]:
             above = self.whole.after(row, len(row.cell.carried) + j)
             next_ = [r for r in self.whole.rows if r.block == row.block and r.level == row.level + 1
                      and any(source is row for _, a in r.cell.pieces.sequences
                              for source, _ in self.whole.sources(a))]  # fmt: skip
-            if not above and not next_:
+            if self.covered(row) and not next_:
                 self._past(row)
+                continue
             for k, step in enumerate(self.shown(row)):
                 if step is None or not (above or next_):
                     continue
                 x, y = self.x(row, k) - 0.22, self.y(row) + HIGH / 2
                 high = self.y(next_[0]) - HIGH / 2 if next_ else self.top - 0.2
-                self.sheet.wire((x, high), (x, y), **self.red)
-                name = t.at_step(s.step.names[s.seeds[j]], row.cell.letter, step)
+                self.sheet.wire((x, high), (x, y), look=self.red)
+                name = ", ".join(
+                    unicode(t.at_step(s.step.names[g], row.cell.letter, step))
+                    for g in s.seeds.values()
+                )
                 side = 0.3 if self.uses_whole(row) else -0.1
-                away = math.copysign(0.05 * len(unicode(name)), side)
-                self._red_words((x + side + away, y + 0.28), unicode(name))
+                away = math.copysign(0.05 * len(name), side)
+                self._red_words((x + side + away, y + 0.28), name)
 
     def _past(self, row: Row) -> None:
         """From a scan that stands above others in between."""
@@ -201,23 +215,22 @@ class _Picture(Steps):
                 lane = self._lane(row, k, left=False)
                 self.sheet.wire((x + 0.45, top), (x + 0.45, top - 0.1), (lane, top - 0.1),
                                 (lane, low + 0.34), (x + 0.2, low + 0.34), (x + 0.2, low),
-                                **self.red)  # fmt: skip
+                                look=self.red)  # fmt: skip
 
     def _from_whole(self, row: Row, s: Through) -> None:
         """From the scans that use the results of all steps as a whole."""
         for j in s.seeds:
-            users = [r for r in self.whole.rows if any(
-                source is row and k == len(row.cell.carried) + j for a in
-                (x for _, x in r.cell.pieces.shared) for source, k in self.whole.sources(a))]  # fmt: skip
+            users = [r for r in self.whole.rows if row in self.uses_whole(r)]
             for user in users:
                 high = max(self.y(user), self.y(row)) + 0.78
                 real = [k for k, n in enumerate(self.shown(row)) if n is not None]
                 end = self._edge(user, 0, -1)[0] + 0.12
                 self.sheet.wire((end, self.y(user) + HIGH / 2), (end, high),
-                                (self.x(row, real[0]) + 0.22, high), arrow=False, **self.red)  # fmt: skip
+                                (self.x(row, real[0]) + 0.22, high), arrow=False,
+                                look=self.red)  # fmt: skip
                 for k in real:
                     x = self.x(row, k) + 0.22
-                    self.sheet.wire((x, high), (x, self.y(row) + HIGH / 2), **self.red)
+                    self.sheet.wire((x, high), (x, self.y(row) + HIGH / 2), look=self.red)
                 name = unicode(_partial(t.symbol(s.step.names[s.seeds[j]].parts[1].parts[0].text)))
                 self._red_words(((self.x(row, real[-1]) + end) / 2 + 0.2, high - 0.17), name)
 
@@ -236,12 +249,12 @@ class _Picture(Steps):
             centre = left + w / 2
             self._collect(row, y, centre)
             sign = self.sheet.circle((centre, low - 0.22), "Σ", "gradient")
-            self.sheet.wire((centre, y), sign, **self.red)
+            self.sheet.wire((centre, y), sign, look=self.red)
             half = -(-len(rows) // _columns(rows))
             tall = 0.5 + 0.285 * half
             top = low - 0.6
             box = self.sheet.frame((left + 0.1, top - tall), (left + w - 0.1, top), "gradient")
-            self.sheet.wire(sign, box, **self.red)
+            self.sheet.wire(sign, box, look=self.red)
             self.sheet.words((centre, top - 0.2), f"{row.cell.title}: shared by all steps",
                              bold=True, size=SMALL)  # fmt: skip
             for k, part in enumerate((rows[:half], rows[half:])):
@@ -260,11 +273,21 @@ class _Picture(Steps):
             if step is None:
                 continue
             x, low = self.x(row, k) - 0.42, self.y(row) - HIGH / 2
-            self.sheet.wire((x, low), (x, y), arrow=False, **self.red)
+            beside = min(x, self.x(row, k) - self._input_width(row, k) / 2 - 0.1)
+            self.sheet.wire((x, low), (x, low - 0.25), (beside, low - 0.25), (beside, y),
+                            arrow=False, look=self.red)  # fmt: skip
+            x = beside
             text = f"t = {step}"
             self._red_words((x - 0.08 - 0.05 * len(text), y + 0.14), text)
             ends.append(x)
-        self.sheet.wire((min(ends), y), (max(ends), y), arrow=False, **self.red)
+        self.sheet.wire((min(ends), y), (max(ends), y), arrow=False, look=self.red)
+
+    def _input_width(self, row: Row, k: int) -> float:
+        """Of the widest data below a cell."""
+        here = self.x(row, k)
+        found = (self.widths[node] for (_, x), node in self.inputs.items()
+                 if x == here == self.sheet.at(node)[0])  # fmt: skip
+        return max(found, default=0.0)
 
     def _collect_beside(self, row: Row, y: float, centre: float) -> None:
         """For a row above others: a line under its cells, and down before all of them."""
@@ -273,10 +296,10 @@ class _Picture(Steps):
         first = self.x(row, 0) - 1.75 - 0.12 * row.level
         for k in real:
             x = self.x(row, k) - 0.42
-            self.sheet.wire((x, low), (x, low - 0.12), arrow=False, **self.red)
+            self.sheet.wire((x, low), (x, low - 0.12), arrow=False, look=self.red)
         line = (self.x(row, real[-1]) - 0.42, low - 0.12)
         self.sheet.wire(line, (first, low - 0.12), (first, y), (centre, y), arrow=False,
-                        **self.red)  # fmt: skip
+                        look=self.red)  # fmt: skip
 
     def _formulas(self, s: Through) -> list[tuple[str, bool]]:
         """∂L/∂W = (1/m) Σᵢ Σₜ … of each parameter of a scan, and whether it is a matrix: those

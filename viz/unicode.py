@@ -74,7 +74,9 @@ def unicode(term: Term) -> str:
             return f"{_unicode_indexed(Term('indexed', parts))}[{term.text}]"
         case "part":
             whole = _wrapped(parts[0], ATOM)
-            return f"({whole})[{term.text}]" if parts[0].kind == "partial" else f"{whole}[{term.text}]"
+            return (
+                f"({whole})[{term.text}]" if parts[0].kind == "partial" else f"{whole}[{term.text}]"
+            )
         case "step":
             return _unicode_step(term)
         case "stack":

@@ -40,9 +40,9 @@ def draw(
     The backward view shows each gradient in closed form; with `gradients` (the graph that has them
     as outputs) it shows every operation of it instead.
 
-    The recurrence view has forms: the net unrolled over its `steps` (five, or two and the last, unless
-    told otherwise), folded into loops, or the inside of the cell of one `scan`; `backward` adds the
-    gradient that flows back through the steps. Raises Failure.
+    The recurrence view has forms: the net unrolled over its `steps` (five, or two and the last,
+    unless told otherwise), folded into loops, or the inside of the cell of one `scan`; `backward`
+    adds the gradient that flows back through the steps. Raises Failure.
     """
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"views: {', '.join(VIEWS)}"
