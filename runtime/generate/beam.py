@@ -24,6 +24,10 @@ class Found:
 
     ends: list[tuple[float, list[int], float]] = field(default_factory=list)
 
+    @property
+    def best_score(self) -> float:
+        return max((e[0] for e in self.ends), default=-np.inf)
+
     def best(self) -> tuple[list[int], float]:
         _, tokens, log = max(self.ends, key=lambda e: e[0])
         return tokens, log
@@ -54,8 +58,9 @@ def beam_search(
         logs = np.where(np.take_along_axis(ends, order, 1), -np.inf, logs)
         said = np.take_along_axis(said, parents[:, :, None], 1)
         said[:, :, place] = tokens
-        going = np.array([len(found[k].ends) < width for k in active])
-        going &= np.isfinite(logs[:, 0])
+        # log p only falls: as good as that, at best, a text can become that goes on.
+        hoped = logs[:, 0] / _weight(length, alpha)
+        going = hoped > np.array([found[k].best_score for k in active])
         if place + 1 == length or not going.any():
             break
         rows = (np.arange(len(active))[:, None] * width + parents)[going]

@@ -13,6 +13,7 @@ from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Device
 from chainrule.runtime.generate import generator as module
+from chainrule.runtime.generate.beam import beam_search
 from chainrule.runtime.generate.choose import STREAM, ByChance, Likeliest, log_softmax
 from chainrule.runtime.generate.generator import Generator, Said
 from chainrule.runtime.generate.measure import bleu, exact
@@ -75,6 +76,31 @@ def test_a_wide_beam_finds_the_best_of_all_texts(alpha: float) -> None:
         best = max(ended, key=lambda t: ended[t])
         assert one.tokens == best[:-1]
         np.testing.assert_allclose(one.log_probability, texts[best], atol=1e-4)
+
+
+def test_unlikely_ends_do_not_stop_a_likely_text() -> None:
+    class Sure:
+        """Goes on with near certainty five times, then ends; an early end is the next likely."""
+
+        rows, turn = 0, 0
+
+        def step(self, tokens: Array) -> Array:
+            scores = np.zeros((self.rows, CLASSES), np.float32)
+            scores[:, END] = 1.0
+            scores[:, 5 if self.turn < 5 else END] = 20.0
+            self.turn += 1
+            return scores
+
+        def reorder(self, source: Array) -> None:
+            pass
+
+        def keep(self, chosen: Array) -> None:
+            self.rows = len(chosen)
+
+    sure = Sure()
+    sure.rows = 4
+    found = beam_search(sure, 4, [START], 20, end=END)  # type: ignore[arg-type]
+    assert found[0][0] == [5] * 5
 
 
 def test_a_wide_beam_without_an_end_finds_the_likeliest_text() -> None:
