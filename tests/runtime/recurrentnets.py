@@ -1,7 +1,9 @@
-"""Small nets of the library's recurrent cells and attentions, and the plan of their gradients."""
+"""Small nets of the library's recurrent cells and attentions, and the examples of sequences made
+small: their plans, and numbers for them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,10 @@ from numpy.typing import NDArray
 
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.graph import Graph
-from chainrule.compiler.pipeline import compile_plan, gradients
+from chainrule.compiler.pipeline import compile_plan, gradients, steps
 from chainrule.compiler.plan import Plan
 from chainrule.dsl.source import Source
+from chainrule.runtime.device import Feed
 from chainrule.runtime.plain import evaluate
 
 Array = NDArray[Any]
@@ -70,3 +73,66 @@ def inputs(batch: int, seed: int = 0) -> dict[str, Array]:
         "label": rng.integers(0, LABELS, batch).astype(np.int32),
         "xs.length": lengths.astype(np.int32),
     }
+
+
+# ------------------------------------------------------------ the examples
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SIZES = {"S": 5, "T": 4, "n": 6, "k": 7, "m": 3}
+# The examples of sequences: settings, and words of the text, that make them small.
+SEQUENCES: dict[str, tuple[dict[str, str], tuple[tuple[str, str], ...]]] = {
+    "addition": ({"width": "3", "units": "4"}, ()),
+    "captions": ({"width": "3", "units": "4"}, (
+        ("56, 56", "8, 8"), ("(16, 3)", "(2, 3)"), ("(32, 3)", "(2, 3)"), ("(64, 3)", "(2, 3)"),
+    )),
+    "copy_ntm": ({"slots": "4", "width": "3", "units": "5"}, ()),
+    "dates": ({"width": "3", "units": "4"}, ()),
+    "memory": ({"slots": "4", "width": "3", "hops": "2"}, ()),
+    "parity": ({"units": "4"}, ()),
+    "sequences_mnist": ({"units": "5"}, (("[28, 28]", "[4, 4]"),)),
+    "shakespeare": ({"units": "[4, 3]"}, (("embedding(64)", "embedding(3)"),)),
+    "translate": ({"width": "3", "units": "4"}, ()),
+}  # fmt: skip
+
+
+def example_graph(name: str, *, small: bool) -> Graph:
+    """The training step of an example of sequences."""
+    settings, words = SEQUENCES[name]
+    text = (EXAMPLES / f"{name}.net").read_text(encoding="utf-8")
+    for word, other in words if small else ():
+        assert word in text, word
+        text = text.replace(word, other)
+    module = parse_module(Source(f"{name}.net", text), settings if small else {})
+    ((graph, _),) = steps(module, module.trains[0], sizes=SIZES)
+    return graph
+
+
+def start_of(plan: Plan, graph: Graph) -> dict[str, Array]:
+    """Starting values of parameters and states."""
+    known = {f.name: f.initial for f in graph.leaves.values() if f.initial is not None}
+    values = dict(zip(known, evaluate(list(known.values()), {}, seed=1), strict=True))
+    found = {}
+    for b in plan.buffers:
+        if b.kind in ("param", "state"):
+            value = values.get(b.name, np.zeros(b.user_shape))
+            found[b.name] = np.repeat(value[None], plan.capacity, 0) if b.type.batched else value
+    return found
+
+
+def example_feed(plan: Plan, count: int) -> Feed:
+    """Two batches of examples and lengths; the second is not full."""
+    rng = np.random.default_rng(0)
+    fields: dict[str, Array] = {}
+    for b in plan.buffers:
+        shape = (count, *b.user_shape)
+        if b.kind != "input":
+            continue
+        if b.type.is_float:
+            fields[b.name] = rng.normal(size=shape).astype(b.type.numpy)
+        else:
+            most = 4 if b.name.endswith(".length") else b.type.classes or 3
+            fields[b.name] = rng.integers(1, most, shape).astype(b.type.numpy)
+    numbers = {b.name for b in plan.buffers if b.kind == "scalar"} - {"step"}
+    lengths = {"T": np.array([4, 3], np.int64), "S": np.array([5, 3], np.int64)}
+    rates = {name: np.full(2, 0.01) for name in numbers}
+    return Feed(fields, np.arange(count, dtype=np.int64), plan.capacity, rates, lengths)

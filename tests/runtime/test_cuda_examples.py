@@ -17,13 +17,14 @@ from chainrule.compiler.plan import Plan
 from chainrule.compiler.schedule import plan as schedule
 from chainrule.runtime.device import Feed
 from tests.runtime.cuda_plans import SIMULATOR, run_simulated
+from tests.runtime.recurrentnets import SEQUENCES, example_feed, example_graph, start_of
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.net"))
 # What the simulator would take minutes for is compiled, not run; digits and lenet have own tests.
 DEEP = ("alexnet", "lenet", "resnet", "vgg")
 LARGE = ("mnist", "nielsen", "digits", *DEEP)
-DENSE = [p for p in EXAMPLES if not p.stem.startswith(DEEP)]
-SMALL = [p for p in EXAMPLES if not p.stem.startswith(LARGE)]
+DENSE = [p for p in EXAMPLES if not p.stem.startswith(DEEP) and p.stem not in SEQUENCES]
+SMALL = [p for p in DENSE if not p.stem.startswith(LARGE)]
 
 
 HEAD = """
@@ -92,6 +93,13 @@ def named(paths: list[Path]) -> list[object]:
 
 if not SIMULATOR:
     from chainrule.runtime.cuda_modules import compile_ptx
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("cc", [(8, 0), (9, 0)])
+    @pytest.mark.parametrize("name", SEQUENCES)
+    def test_every_example_of_sequences_compiles_to_ptx(name: str, cc: tuple[int, int]) -> None:
+        for ptx in compile_ptx(compile_plan(example_graph(name, small=False), 64), cc).values():
+            assert ".entry" in ptx and not re.search(r"\.f64", ptx), "f32 must not widen"
 
     def test_whole_steps_agree_in_the_simulator() -> None:
         run_simulated(__file__)
@@ -180,6 +188,24 @@ else:
             np.testing.assert_allclose(
                 after[1][name], after[0][name], rtol=1e-5, atol=1e-5, err_msg=name
             )
+
+    @pytest.mark.parametrize(
+        "name",
+        [n if n == "parity" else pytest.param(n, marks=pytest.mark.slow) for n in SEQUENCES],
+    )
+    def test_two_steps_of_an_example_of_sequences_equal_the_cpu(name: str) -> None:
+        graph = example_graph(name, small=True)
+        plan = compile_plan(graph, 3)
+        start, feed, found = start_of(plan, graph), example_feed(plan, 5), []
+        for device in (CudaDevice(), CpuDevice(1)):
+            loaded = device.load(plan)
+            for key, values in start.items():
+                loaded.write(key, values)
+            records = loaded.run_steps(feed, seed=3, step=1)
+            assert len(records) == 2
+            found.append({"records": records, **{key: loaded.read(key) for key in start}})
+        for key, want in found[1].items():
+            np.testing.assert_allclose(found[0][key], want, 1e-5, 1e-5, err_msg=key)
 
     def test_three_steps_of_the_digits_example_equal_the_cpu() -> None:
         (graph,) = training(next(p for p in EXAMPLES if p.stem == "digits"))
