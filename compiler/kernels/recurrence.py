@@ -219,7 +219,7 @@ class _Maker:
             else:
                 t = home.value.type
                 steps = t.frame.steps if t.frame is not None else 1
-                spot = Spot(self._slot(home), "still", t, steps * t.size if t.batched else 0)
+                spot = Spot(self._slot(_anew(home)), "still", t, steps * t.size if t.batched else 0)
             self.of_home[home] = spot
         return self.spots.setdefault(spot, len(self.spots))
 
@@ -251,6 +251,13 @@ class _Maker:
     def _copy(self, name: str, v: Value, source: Spot, target: Spot, example: int) -> Loops:
         numbers = [self.spots.setdefault(s, len(self.spots)) for s in (source, target)]
         return replace(copying(name, v, example), slots=tuple(numbers))
+
+
+def _anew(home: Home) -> Home:
+    """A place of its own for a value inside: another scan may have the same body, and run at the
+    same time."""
+    v = home.value
+    return replace(home, value=Value(v.op, v.args, v.attrs, v.type, v.origin))
 
 
 def _in_order(fused: Fused, copies: list[Draft]) -> list[_Step]:

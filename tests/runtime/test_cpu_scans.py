@@ -130,6 +130,36 @@ def test_consecutive_steps_have_batches_and_lengths_of_their_own() -> None:
         assert float(loaded.read("total")) == pytest.approx(total, rel=1e-12)
 
 
+def test_two_scans_with_one_body_keep_their_own_intermediate_values() -> None:
+    steps, batch = 3, 4
+    x = leaf("input", "x", Type((5,), "f64", True, frame=Frame("T", steps)))
+    w = leaf("param", "w", Type((5, 5), "f64"))
+    h, b = (bound(n, Type((5,), "f64", True)) for n in "hb")
+    v = bound("w", w.type)
+    inner = apply("einsum", h, v, spec="bi,ij->bj")
+    p = Recurrence(steps=steps, clock="T", framed=True)
+    p.sequences, p.shared = [(b, x)], [(v, w)]
+    p.next = [apply("tanh", apply("einsum", inner + b, v, spec="bi,ij->bj"))]
+    outputs = []
+    for k in range(2):
+        first = constant(0.3 * k, "f64", (5,))
+        p.carries = [(h, apply("broadcast", first, shape=(5,), batch=True))]
+        outputs.append(Output("output", f"o{k}", part(p.value(), 0)))
+    leaves = {n.attrs["name"]: Leaf(n, n.op.name) for n in (x, w)}
+    graph = Graph("twins", tuple(outputs), leaves)
+    made = plan(graph, batch)
+    check_plan(made)
+    rng = np.random.default_rng(0)
+    given = {"x": rng.normal(size=(batch, steps, 5)), "w": rng.normal(size=(5, 5))}
+    loaded = DEVICES[1].load(made)
+    loaded.share_everything()
+    for name, array in given.items():
+        loaded.write(name, array)
+    loaded.run(batch)
+    for (_, name), array in run_graph(graph, given, batch=batch).items():
+        np.testing.assert_allclose(loaded.read(name, batch), array, 1e-12)
+
+
 def test_a_length_outside_of_the_plan_is_refused() -> None:
     loaded = DEVICES[0].load(plan(_summed(4), 2))
     for wrong in (0, 5):
