@@ -236,3 +236,55 @@ def test_a_layer_of_cells_exchanges_the_cell_by_a_setting() -> None:
         module = parse_module(Source("t.net", text), {"cell": chosen})
         params = forward(module, training=True).params
         assert sum(int(np.prod(p.value.shape)) for p in params) == count, chosen
+
+
+# ---------------------------------------------------------------- state between batches
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_stateful_layer_goes_on_where_the_last_batch_ended(cell: str) -> None:
+    """Two batches of 3 steps, one after the other, are one batch of 6."""
+    text = (
+        f"input xs: [T, 2]\nr = xs -> {cell}(3, stateful = {{}})\noutput hs = r.hs\nloss sum(r.hs)"
+    )
+    pieces, whole = graph_of(text.format("true"), T=3), graph_of(text.format("false"), T=6)
+    given = random_values(whole, 2)
+    (expected,) = evaluate([o.value for o in whole.outputs if o.name == "hs"], given, batch=2)
+    updates = pieces.of_kind("update")
+    assert {o.target.attrs["name"] for o in updates} == {s.name for s in pieces.states} != set()
+    state: dict[str, Array] = {s.name: np.zeros((2, 3)) for s in pieces.states}
+    found = []
+    for part in np.split(given["xs"], 2, axis=1):
+        values = [o.value for o in pieces.outputs if o.name == "hs"] + [o.value for o in updates]
+        hs, *carried = evaluate(values, {**given, "xs": part, **state}, batch=2)
+        found.append(hs)
+        state = {o.target.attrs["name"]: x for o, x in zip(updates, carried, strict=True)}
+    np.testing.assert_allclose(np.concatenate(found, axis=1), expected, 1e-12)
+
+
+def test_a_stateful_layer_begins_anew_in_use() -> None:
+    graph = graph_of("input xs: [T, 2]\nr = xs -> lstm(3, stateful = true)\nloss sum(r.hs)",
+                     training=False)  # fmt: skip
+    assert graph.states == () or not list(graph.states)
+
+
+# ---------------------------------------------------------------- values as settings
+
+
+def test_a_value_may_be_a_setting_by_name_in_every_way_of_calling() -> None:
+    text = "input xs: [T, 2]\nm = mask(xs)\nr = {}\nloss sum(r.hs)"
+    graphs = [
+        optimise(graph_of(text.format(call)))
+        for call in (
+            "xs -> rnn(3, mask = m)",
+            "rnn(xs, 3, mask = m)",
+            "rnn(xs, units = 3, mask = m)",
+        )
+    ]
+    given = random_values(graphs[0], 2) | {"xs.length": np.array([5, 2], np.int32)}
+    losses = [evaluate([g.loss().value], given, batch=2)[0] for g in graphs]
+    np.testing.assert_array_equal(losses[0], losses[1])
+    np.testing.assert_array_equal(losses[0], losses[2])
+    shared = graph_of("input xs: [T, 2]\nL = rnn(2, mask = mask(xs))\na = L(xs)\nb = L(a.hs)\n"
+                      "loss sum(b.hs)")  # fmt: skip
+    assert [p.name for p in shared.params] == ["L.W", "L.b"]
