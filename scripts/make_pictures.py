@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import chainrule
 from chainrule.pictures import curves
@@ -18,8 +19,17 @@ from chainrule.viz.render import engine
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "images"
-# name of the picture: (file, view, theme), and settings where they differ from the file's
-SETTINGS: dict[str, dict[str, int]] = {"resnet152-layers": {"depth": 152}}
+# name of the picture: (file, view, theme), settings where they differ from the file's, and options
+SETTINGS: dict[str, dict[str, Any]] = {
+    "resnet152-layers": {"depth": 152},
+    "gru-cell": {"cell": "gru"},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "lstm-folded": {"form": "folded"},
+    "lstm-cell": {"form": "cell"},
+    "lstm-through-time": {"backward": True},
+    "gru-cell": {"form": "cell"},
+}
 DIAGRAMS = {
     "digits-layers": ("examples/digits.net", "layers", "light"),
     "digits-operations": ("examples/digits.net", "operations", "light"),
@@ -31,6 +41,13 @@ DIAGRAMS = {
     "alexnet-layers": ("examples/alexnet.net", "layers", "light"),
     "vgg-layers": ("examples/vgg.net", "layers", "light"),
     "resnet152-layers": ("examples/resnet.net", "layers", "light"),
+    "lstm-folded": ("examples/sequences_mnist.net", "recurrence", "light"),
+    "lstm-cell": ("examples/sequences_mnist.net", "recurrence", "light"),
+    "lstm-unrolled": ("examples/sequences_mnist.net", "recurrence", "light"),
+    "lstm-through-time": ("examples/sequences_mnist.net", "recurrence", "light"),
+    "lstm-operations": ("examples/sequences_mnist.net", "operations", "light"),
+    "gru-cell": ("examples/sequences_mnist.net", "recurrence", "light"),
+    "seq2seq-unrolled": ("examples/dates.net", "recurrence", "light"),
 }
 
 
@@ -38,7 +55,7 @@ def diagram(name: str) -> str:
     """One diagram as SVG, with what laid it out."""
     file, view, theme = DIAGRAMS[name]
     model = chainrule.load(ROOT / file, set=SETTINGS.get(name))
-    picture = model.draw(view, theme=theme)._repr_svg_()
+    picture = model.draw(view, theme=theme, **OPTIONS.get(name, {}))._repr_svg_()
     return f"{picture.rstrip()}\n<!-- laid out by {engine()} -->\n"
 
 
