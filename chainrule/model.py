@@ -455,8 +455,8 @@ class Model:
     # ------------------------------------------------------------ pictures
 
     def draw(self, view: str = "layers", **options: Any) -> Picture:
-        """The net as a picture: view layers, operations or backward. It shows itself in notebooks;
-        `.save(path)` writes SVG, PNG, PDF or DOT."""
+        """The net as a picture: view layers, operations, backward or recurrence. It shows itself in
+        notebooks; `.save(path)` writes SVG, PNG, PDF or DOT."""
         from .pictures import draw
 
         return draw(self, view, **options)

@@ -97,7 +97,7 @@ class Unrolled:
         if not b.block:
             is_loss = any(s.kind == "loss" for s in b.steps)
             return "loss" if is_loss else f"= {unicode(self.names[b.result])}"
-        one = len(b.result.shape) >= 1 and bool(b.params)
+        one = bool(b.params) and (len(b.result.shape) == 1 or b.block == "dense")
         return f"{b.block} {b.result.shape[-1]}" if one else b.block
 
 

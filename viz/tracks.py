@@ -22,7 +22,7 @@ from .unicode import unicode
 
 LEVEL, BOTTOM = 2.1, 1.6  # inches between rows, and from the inputs to the first
 WIDE, HIGH = 1.1, 0.8  # of a cell
-BESIDE = 1.9  # further apart where another block of scans begins
+BESIDE = 2.05  # further apart where another block of scans begins
 LANES = 0.65, 0.1  # where wires pass a cell, and between two of them
 LEGEND = (("data", "data"), ("layer", "the same cell at every step"),
           ("block", "what the net does with it"))  # fmt: skip
@@ -100,7 +100,7 @@ class Tracks:
 
     def _wide(self, row: Row) -> float:
         inside = 2.0 if row.cell.inner else WIDE
-        return max(inside, 0.2 + 0.115 * len(row.cell.title))
+        return max(inside, 0.3 + 0.115 * len(row.cell.title))
 
     def _edge(self, row: Row, k: int, side: float, high: float = 0.0) -> Point:
         """A place on the left (−1) or right (1) side of a cell."""
