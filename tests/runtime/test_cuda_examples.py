@@ -189,10 +189,8 @@ else:
                 after[1][name], after[0][name], rtol=1e-5, atol=1e-5, err_msg=name
             )
 
-    @pytest.mark.parametrize(
-        "name",
-        [n if n == "parity" else pytest.param(n, marks=pytest.mark.slow) for n in SEQUENCES],
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", SEQUENCES)
     def test_two_steps_of_an_example_of_sequences_equal_the_cpu(name: str) -> None:
         graph = example_graph(name, small=True)
         plan = compile_plan(graph, 3)
