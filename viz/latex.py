@@ -100,7 +100,7 @@ def latex(term: Term) -> str:
             return _latex_indexed(Term("indexed", parts, places))
         case "part":
             whole = _tex_wrapped(parts[0], ATOM)
-            whole = _tex_bracketed(whole) if parts[0].kind == "partial" else whole
+            whole = _tex_bracketed(whole) if parts[0].kind == "partial" else f"{{{whole}}}"
             return f"{whole}_{{[{term.text}]}}"
         case "step":
             return _latex_step(term)

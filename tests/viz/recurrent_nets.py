@@ -1,4 +1,4 @@
-"""Recurrent nets for the tests of pictures and derivations: cells of the library and of their own."""
+"""Recurrent nets for the tests of pictures and derivations, of the library's cells and others."""
 
 from __future__ import annotations
 

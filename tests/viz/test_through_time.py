@@ -1,4 +1,4 @@
-"""Derivations of recurrent nets: every printed form is evaluated, and compared with the gradient."""
+"""Derivations of recurrent nets: every printed form is evaluated, and compared with gradients."""
 
 from __future__ import annotations
 
