@@ -158,6 +158,11 @@ def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:
     batch = 3
     draw = np.random.default_rng(7)
     given: dict[str, Any] = random_inputs(graph, batch, 7)
+    for leaf in graph.inputs:  # lengths of sequences are from 1 to the longest
+        of = graph.leaves.get(leaf.name.removesuffix(".length"))
+        if leaf.name.endswith(".length"):
+            steps = of.value.shape[0] if of is not None else 1
+            given[leaf.name] = draw.integers(1, steps + 1, batch).astype(leaf.value.type.numpy)
     for leaf in (*graph.params, *graph.states):
         shape = leaf.value.shape
         given[leaf.name] = draw.standard_normal(shape) * _spread(shape)

@@ -121,13 +121,13 @@ def _leaf_order(v: Value) -> tuple[int, str]:
 def merged(graph: Graph, *, exact: bool = False) -> Graph:
     """Equal values (same operation, same operands) become one; the first one's origin stays.
 
-    Unless `exact`, the shift inside the library's softmax is left out: it keeps exp finite, and
-    changes nothing else.
+    Unless `exact`, the shift inside the library's softmax is left out, and the floor under the sum
+    of a masked one: they keep numbers finite, and change nothing else.
     """
     seen: dict[tuple[object, ...], Value] = {}
 
     def once(v: Value) -> Value:
-        if not exact and _is_shift(v):
+        if not exact and (_is_shift(v) or _is_floor(v)):
             return v.args[0]
         kept = seen.setdefault(v.key(), v)
         if v.origin.name and not kept.origin.name:
@@ -142,6 +142,13 @@ def _is_shift(v: Value) -> bool:
     if v.op.name != "sub" or v.args[1].op.name != "stop_gradient" or not from_library(v):
         return False
     return v.origin.block in ("softmax", "log_softmax")
+
+
+def _is_floor(v: Value) -> bool:
+    """max(Σ e, 1e-30) of the library's softmax with a mask."""
+    if v.op.name != "maximum" or not from_library(v) or v.origin.block != "softmax":
+        return False
+    return v.args[0].op.name == "sum" and bare(v.args[1]).is_constant
 
 
 def rebuilt(v: Value, exchange: Callable[[Value], Value | None]) -> dict[Value, Value]:

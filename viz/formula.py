@@ -110,6 +110,8 @@ class _Reader:
         rule = _RULES.get(v.op.name)
         if rule is not None:
             return rule(self, v, args)
+        if v.op.name == "lt" and bare(v.args[0]).op.name == "positions":
+            return t.symbol("mask")  # which steps an example has
         if v.op.name in _SIGNS:
             return t.compare(_SIGNS[v.op.name], *args)
         if v.op.family == "leaf":
@@ -126,7 +128,10 @@ class _Reader:
         above, below = parts
         if above in self.given or above.op.name != "exp" or not is_total_of(below, above):
             return None
-        return t.call("softmax", self.terms[unshifted(above.args[0])])
+        z = unshifted(above.args[0])
+        if z.op.name == "where" and (number_of(z.args[2]) or 0) <= -1e9 and z not in self.given:
+            return t.call("softmax", self.terms[unshifted(z.args[1])], self.terms[z.args[0]])
+        return t.call("softmax", self.terms[z])
 
     def greatest(self, v: Value) -> Term | None:
         """[A = P] for the place of the greatest element of each window."""

@@ -71,12 +71,15 @@ def latex(term: Term) -> str:
             return rf"\frac{{{latex(parts[0])}}}{{{latex(parts[1])}}}"
         case "power":
             base = _tex_side(term, 0)
-            raised = parts[0].kind in ("indexed", "exp", "power", "transpose") and "^" in base
+            kinds = ("indexed", "exp", "power", "transpose", "step")
+            raised = parts[0].kind in kinds and "^" in base
             return f"{_tex_bracketed(base) if raised else base}^{{{latex(parts[1])}}}"
         case "transpose":
             inner = _tex_wrapped(parts[0], ATOM)
             if parts[0].kind in ("partial", "power", "exp"):
                 inner = _tex_bracketed(inner)
+            elif parts[0].kind == "step" and "^" in inner:
+                inner = f"{{{inner}}}"
             return f"{inner}^{{T}}"
         case "total" | "mean":
             sign = r"\sum" + (f"_{{{_letters(term.text)}}}" if term.text else "")

@@ -132,3 +132,17 @@ def test_steps_are_written_as_subscripts() -> None:
     assert unicode(t.step(t.symbol("h"), "T")) == "h_T"
     assert unicode(t.step(t.symbol("f_bar"), "t")) == "f̄ₜ"
     assert math(t.step(t.symbol("h_2"), "t")) == "h^{(2)}_{t}"
+
+
+def test_a_softmax_under_a_mask_is_one_word() -> None:
+    attention = """net n {
+      input keys: [T, 4]
+      param q: [4] ~ glorot
+      weights = softmax(keys @ q, mask = mask(keys))
+      seen = keys' @ weights
+      loss sum(seen^2)
+    }"""
+    d = derive(recurrent(attention, training=True, dtype="f64"), check=at_random)
+    given = {unicode(f.left): unicode(f.right) for f in d.given}
+    assert given["weights"].startswith("softmax(") and given["weights"].endswith(", mask)")
+    assert d.difference is not None and d.difference < 1e-9
