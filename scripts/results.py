@@ -1,8 +1,10 @@
 """Train examples, print the table of docs/results.md: `python scripts/results.py [DATA] [NAME…]`.
 
-DATA is a folder with `mnist/` and `cifar10/cifar10.zip` in it; without it rows that need them are
-left out. NAMEs choose rows. Seconds are those of a whole training run on this machine, compilation
-included, with the kernel cache as it is.
+DATA is a folder with `mnist/`, `cifar10/cifar10.zip`, `tinyshakespeare.txt` and `multi30k/` in it;
+without it rows that need them are left out. NAMEs choose rows; `sequences_mnist:gru` is a row with
+another setting. Seconds are those of a whole training run on this machine, compilation included,
+with the kernel cache as it is. Nets that answer (`GENERATED`) are also asked to, for the whole test
+part: the share of answers that are exactly right, and BLEU where it is installed and fits.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ import time
 from pathlib import Path
 
 import chainrule
+from chainrule.generating import Writer, choose_generate
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ROWS = (
     "linear_regression", "logistic_regression", "perceptron", "iris", "xor", "digits",
-    "multi_label", "regression_heads", "mnist", "mnist_deep", "nielsen", "lenet", "alexnet_cifar",
-    "vgg_cifar", "resnet_cifar",
+    "multi_label", "regression_heads", "dates", "addition", "parity", "copy_ntm", "memory", "mnist",
+    "mnist_deep", "nielsen", "lenet", "alexnet_cifar", "vgg_cifar", "resnet_cifar",
+    "sequences_mnist:lstm", "sequences_mnist:gru", "sequences_mnist:rnn", "captions", "shakespeare",
+    "translate",
 )  # fmt: skip
 NEED_DATA = ROWS[ROWS.index("mnist") :]
+GENERATED = {"dates": False, "addition": False, "captions": False, "translate": True}  # with BLEU?
 
 
 def main() -> None:
@@ -27,16 +33,28 @@ def main() -> None:
     wanted = sys.argv[2:] or ROWS
     print("| example | epochs run | seconds | figures on the test part |")
     print("| --- | --- | --- | --- |")
-    for name in wanted:
-        if name in NEED_DATA and data is None:
+    for row in wanted:
+        if row in NEED_DATA and data is None:
             continue
-        model = chainrule.load(EXAMPLES / f"{name}.net", data_root=data)
+        name, _, cell = row.partition(":")
+        chosen = {"cell": cell} if cell else None
+        model = chainrule.load(EXAMPLES / f"{name}.net", set=chosen, data_root=data)
         start = time.perf_counter()
         history = model.fit()
         seconds = time.perf_counter() - start
         scores = model.evaluate()
         figures = ", ".join(f"{word} {value:.4g}" for word, value in scores.items())
-        print(f"| `{name}.net` | {epochs(history)} | {seconds:.1f} | {figures} |", flush=True)
+        figures += answered(model, GENERATED[name]) if name in GENERATED else ""
+        shown = f"`{name}.net`" + (f", {cell}" if cell else "")
+        print(f"| {shown} | {epochs(history)} | {seconds:.1f} | {figures} |", flush=True)
+
+
+def answered(model: chainrule.Model, with_bleu: bool) -> str:
+    """How good the answers are that a net generates for the test part."""
+    declared = choose_generate(model.module, None)
+    found = Writer(model, declared, {}).measure("test", with_bleu)
+    bleu = f", BLEU {found.bleu:.2f}" if found.bleu is not None else ""
+    return f"; answers: {100 * found.exact:.2f}% exact{bleu}"
 
 
 def epochs(history: chainrule.History) -> int:
