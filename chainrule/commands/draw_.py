@@ -24,10 +24,19 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 @click.option("--theme", type=click.Choice(THEMES), default="light", show_default=True)
 @click.option("--loss", metavar="NAME", help="Which loss, for the backward view.")
 @click.option("--expand", is_flag=True, help="Backward view: every operation, not closed forms.")
-@click.option("--form", type=click.Choice(FORMS), default="unrolled", show_default=True,
-              help="Recurrence view: steps side by side, a loop, or the inside of a cell.")
-@click.option("--steps", type=click.IntRange(min=2), metavar="N",
-              help="Recurrence view: how many steps to draw.")
+@click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    default="unrolled",
+    show_default=True,
+    help="Recurrence view: steps side by side, a loop, or the inside of a cell.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Recurrence view: how many steps to draw.",
+)
 @click.option("--scan", metavar="NAME", help="Recurrence view, cell: which one, such as encoder.")
 @click.option("--backward", is_flag=True, help="Recurrence view: backpropagation through time.")
 @data_option

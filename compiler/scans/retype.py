@@ -41,9 +41,7 @@ def retyped(roots: Sequence[Value], new: Mapping[Value, Value]) -> list[Value]:
 def batched_throughout(p: Recurrence) -> None:
     """What a step makes per example is carried per example."""
     for _ in range(len(p.carries) + 1):
-        short = [
-            k for k, (b, _) in enumerate(p.carries) if p.next[k].type.batched > b.type.batched
-        ]
+        short = [k for k, (b, _) in enumerate(p.carries) if p.next[k].type.batched > b.type.batched]
         if not short:
             break
         new: dict[Value, Value] = {}
