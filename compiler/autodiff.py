@@ -36,7 +36,7 @@ def gradient(y: Value, wrt: Sequence[Value], seed: Value | None = None) -> list[
 
 
 def backpropagated(seeds: Mapping[Value, Sequence[Value]], wrt: Sequence[Value]) -> list[Value]:
-    """Σ over the `seeds` of (∂y/∂x)ᵀ·seed for each x of `wrt`: several ends of the chain at once."""
+    """Σ over the `seeds` of (∂y/∂x)ᵀ·seed for each x of `wrt`: several ends of a chain at once."""
     order = topological(seeds)
     relevant = _depends_on(order, set(wrt))
     pending: dict[Value, list[Value]] = {y: list(parts) for y, parts in seeds.items()}

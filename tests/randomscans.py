@@ -13,6 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.compiler.elaborate import forward, parse_module
+from chainrule.compiler.graph import Graph
+from chainrule.compiler.pipeline import gradients
+from chainrule.dsl.source import Source
+from chainrule.runtime.plain import evaluate
+
+Array = NDArray[Any]
+BATCH = 3
 STEPS, FEATURES, LABELS = 5, 3, 4
 SIZES = {"T": STEPS, "k": LABELS}
 _BOUNDED = ("tanh({})", "sigmoid({})", "sin({})")  # or a few steps would make numbers too large
@@ -187,3 +195,19 @@ def given_for(seed: int, batch: int) -> dict[str, NDArray[Any]]:
         "xs.length": lengths.astype(np.int32),
         "text.length": lengths.astype(np.int32),
     }
+
+
+def gradient_graph(seed: int, truncate: bool = True) -> Graph:
+    module = parse_module(Source("random.net", random_scans(seed, truncate)))
+    return gradients(forward(module, "random", training=True, dtype="f64", sizes=SIZES))
+
+
+def leaves(graph: Graph, seed: int) -> dict[str, Array]:
+    initial = evaluate([p.initial for p in graph.params if p.initial is not None], {}, seed=seed)
+    values = {p.name: x for p, x in zip(graph.params, initial, strict=True)}
+    inputs = given_for(seed, BATCH)
+    return {**values, **{f.name: inputs[f.name] for f in graph.inputs}}
+
+
+def numbers(graph: Graph, given: dict[str, Array]) -> list[Array]:
+    return evaluate([o.value for o in graph.outputs], given, batch=BATCH)

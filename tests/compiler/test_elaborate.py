@@ -328,7 +328,8 @@ net t {
 
 def test_a_size_conflict_names_both_facts() -> None:
     (found,) = mistakes(
-        "block one {\n  input x: [n]\n  output x\n}\nnet t {\n  input x: [28, 28]\n  output x -> one\n}"
+        "block one {\n  input x: [n]\n  output x\n}\n"
+        "net t {\n  input x: [28, 28]\n  output x -> one\n}"
     )
     assert found.code == "E312"
     assert "[28, 28]" in found.message

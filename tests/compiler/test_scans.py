@@ -17,26 +17,9 @@ from chainrule.compiler.verify import verify
 from chainrule.dsl.source import Source
 from chainrule.runtime.plain import evaluate
 
-from ..randomscans import SIZES, given_for, random_scans
+from ..randomscans import BATCH, gradient_graph, leaves, numbers
 
-BATCH = 3
 Array = NDArray[Any]
-
-
-def gradient_graph(seed: int, truncate: bool = True) -> Graph:
-    module = parse_module(Source("random.net", random_scans(seed, truncate)))
-    return gradients(forward(module, "random", training=True, dtype="f64", sizes=SIZES))
-
-
-def leaves(graph: Graph, seed: int) -> dict[str, Array]:
-    initial = evaluate([p.initial for p in graph.params if p.initial is not None], {}, seed=seed)
-    values = {p.name: x for p, x in zip(graph.params, initial, strict=True)}
-    inputs = given_for(seed, BATCH)
-    return {**values, **{f.name: inputs[f.name] for f in graph.inputs}}
-
-
-def numbers(graph: Graph, given: dict[str, Array]) -> list[Array]:
-    return evaluate([o.value for o in graph.outputs], given, batch=BATCH)
 
 
 def lowered_numbers(graph: Graph, given: dict[str, Array], batch: int = BATCH) -> list[Array]:
