@@ -1,7 +1,13 @@
-"""The vector functions against f64 NumPy: every error in units in the last place, and the edges."""
+"""The vector functions against f64 NumPy: every error in units in the last place, and the edges.
+
+Denormal numbers count as zero in the arithmetic of a step (`runtime/simd/denormals.py`), but not
+where a function only looks at bits or passes its argument on. So a denormal argument may be taken
+as it is or as zero, and a denormal result may be zero.
+"""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from math import erf, inf, nan
 
@@ -16,6 +22,8 @@ from chainrule.runtime.cpu import CpuDevice, CpuLoaded
 from chainrule.runtime.simd.functions import ULP
 
 SIZE = 1 << 15
+FLUSHED = platform.machine() in ("x86_64", "AMD64")
+TINY = np.finfo(np.float32).tiny
 REFERENCE: dict[str, Callable[..., np.ndarray]] = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x), "tanh": np.tanh, "erf": np.vectorize(erf),
@@ -61,6 +69,19 @@ def single() -> CpuLoaded:
     return program(list(REFERENCE), "f32")
 
 
+def as_seen(x: np.ndarray) -> np.ndarray:
+    """Numbers as steps see them: zero of their sign where they are denormal in f32."""
+    return np.where(np.abs(x) < TINY, np.copysign(0, x), x) if FLUSHED else x
+
+
+def error_of(function: Callable[..., np.ndarray], got: np.ndarray, *x: np.ndarray) -> np.ndarray:
+    """`ulps` of a result, whichever way its denormal arguments and results were taken."""
+    exact = function(*(a.astype(np.float64) for a in x))
+    seen = function(*(as_seen(a).astype(np.float64) for a in x))
+    found = [ulps(got, want) for want in (exact, as_seen(exact), seen, as_seen(seen))]
+    return np.min([np.nan_to_num(e, nan=inf) for e in found], axis=0)
+
+
 def ulps(got: np.ndarray, want: np.ndarray) -> np.ndarray:
     """Distance in units in the last place of the f32 result; 0 where both are the same edge."""
     rounded = want.astype(np.float32)
@@ -83,9 +104,8 @@ def test_f32_functions_keep_their_bounds_over_all_arguments(single: CpuLoaded) -
     x = sample()
     with np.errstate(all="ignore"):
         for name, got in apply(single, x).items():
-            want = REFERENCE[name](x.astype(np.float64))
-            error = ulps(got, want)
-            worst = int(np.argmax(np.nan_to_num(error, nan=inf)))
+            error = error_of(REFERENCE[name], got, x)
+            worst = int(np.argmax(error))
             assert error[worst] <= ULP[name], (
                 f"{name}({x[worst]!r}) = {got[worst]!r}, {error[worst]:.2f} ulp"
             )
@@ -95,11 +115,8 @@ def test_f32_functions_are_right_at_the_edges(single: CpuLoaded) -> None:
     x = np.array(EDGES, np.float32)
     with np.errstate(all="ignore"):
         for name, got in apply(single, x).items():
-            want = REFERENCE[name](x.astype(np.float64)).astype(np.float32)
-            for value, a, b in zip(x, got, want, strict=True):
-                assert (np.isnan(a) and np.isnan(b)) or np.isclose(a, b, rtol=3e-7, atol=3e-45), (
-                    f"{name}({value}) = {a}, not {b}"
-                )
+            for value, a, error in zip(x, got, error_of(REFERENCE[name], got, x), strict=True):
+                assert error <= 5, f"{name}({value}) = {a}"
 
 
 def test_f32_powers_agree_with_c() -> None:
@@ -110,10 +127,9 @@ def test_f32_powers_agree_with_c() -> None:
                         rng.integers(-9, 9, 2000).astype(float)]).astype(np.float32)  # fmt: skip
     got = apply(program(["pow"], "f32", 2), x, y)["pow"]
     with np.errstate(all="ignore"):
-        want = np.power(x.astype(np.float64), y.astype(np.float64))
-        error = ulps(got, want)
-    worst = int(np.argmax(np.nan_to_num(error, nan=inf)))
-    assert error[worst] <= ULP["pow"], f"{x[worst]} ^ {y[worst]} = {got[worst]}, {want[worst]}"
+        error = error_of(np.power, got, x, y)
+    worst = int(np.argmax(error))
+    assert error[worst] <= ULP["pow"], f"{x[worst]} ^ {y[worst]} = {got[worst]}"
 
 
 def test_f64_functions_are_those_of_c() -> None:
