@@ -147,20 +147,39 @@ def rsqrt(x: X) -> X:
     return 1 / x.sqrt()
 
 
+_ROUNDER = 12582912.0  # 1.5·2²³: what is added to it is rounded to a whole number, in its low bits
+
+
+def _below(x: X, low: float) -> tuple[X, X]:
+    """(2ⁿ, eʳ − 1) for x = n·log 2 + r ≤ 0; below `low` as at `low`, which is −88 at least: there
+    2ⁿ is a normal number or, at its end, 0."""
+    x = x.compare("<", low).select(x.like(low), x)
+    shifted = x.fma(LOG2_E, _ROUNDER)
+    n = shifted - _ROUNDER
+    r = n.fma(-LN2_LOW, n.fma(-LN2_HIGH, x))
+    power = ((shifted.bits() + 127) << 23).as_float()
+    return power, horner(r, _EXP).fma(r * r, r)
+
+
 def tanh(x: X) -> X:
-    """With e = exp(−2|x|) − 1, which never overflows: −e/(2 + e) near 0, 1 − 2(e + 1)/(2 + e) away
-    from it, where the quotient is small and so are its errors."""
+    """With e = exp(−2|x|) − 1 = 2ⁿ·(eʳ − 1) + (2ⁿ − 1), which never overflows: −e/(2 + e) near 0,
+    1 − 2(e + 1)/(2 + e) away from it, where the quotient is small and so are its errors."""
     if not x.is_f32:
         return x.each("tanh")
-    e = expm1(x.magnitude() * -2)
+    power, p = _below(x.magnitude() * -2, -30.0)
+    e = power.fma(p, power - 1)
     far = x.magnitude().compare(">", 0.55)
-    quotient = far.select((e + 1) * 2, -e) / (e + 2)
+    quotient = far.select(power.fma(p, power) * 2, -e) / (e + 2)
     return far.select(1 - quotient, quotient).with_sign_of(x)
 
 
 def sigmoid(x: X) -> X:
     """1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below: the exponential never overflows."""
-    e = exp(-x.magnitude())
+    if not x.is_f32:
+        e = exp(-x.magnitude())
+    else:
+        power, p = _below(-x.magnitude(), -88.0)
+        e = power.fma(p, power)
     top = x.compare("<", 0).select(e, x.like(1))
     return top / (e + 1)
 
