@@ -130,6 +130,8 @@ class _Run:
             message = f"`{found.path}` does not say where its training stood"
             raise fail("E541", message, help="use an earlier checkpoint") from error
         self.values, self.best = split_best(found.tensors)
+        # Where nothing is left to train, these are the weights that the run ends with.
+        self.session.values = {n: self.values[n] for n in self.session.values}
         if self.job.folder is not None:
             self.history = History.resume(self.job.folder, self.state.step)
         if self.state.step < self.length.total and not self.state.stopped_early:

@@ -229,6 +229,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
         assert all(np.array_equal(ours[n], theirs[n]) for n in ours)
 
 
+def test_resuming_a_run_with_nothing_left_to_train_keeps_its_weights(tmp_path: Path) -> None:
+    whole = train(job(folder=tmp_path, epochs=2))
+    shorter = train(job(folder=tmp_path, epochs=1), resume=True)
+    assert shorter.step == whole.step
+    for name, array in whole.values.items():
+        np.testing.assert_array_equal(shorter.values[name], array)
+
+
 def test_a_finished_run_can_be_made_longer(tmp_path: Path) -> None:
     train(job(folder=tmp_path, epochs=2))
     longer = train(job(folder=tmp_path, epochs=5), resume=True)
