@@ -48,10 +48,15 @@ def short_out_option(function: F) -> F:
     return _out("-o", "--out")(function)
 
 
-def _out(*names: str) -> Callable[[F], F]:
+def run_option(function: F) -> F:
+    """Of commands that only read what a run left."""
+    return _out("--out", what="Where the run is.")(function)
+
+
+def _out(*names: str, what: str = "Where results go.") -> Callable[[F], F]:
     return click.option(
         *names, type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-        help="Where results go.  [default: out/NAME of the file]",
+        help=f"{what}  [default: out/NAME of the file]",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from ..options import (
     device_options,
     file_argument,
     json_option,
+    run_option,
     set_option,
     train_option,
     weights_option,
@@ -54,8 +55,7 @@ SHOWN = 5  # texts of a part that are printed
 @weights_option
 @device_options
 @data_option
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-              help="Where the run is.  [default: out/NAME of the file]")  # fmt: skip
+@run_option
 @json_option
 def command(
     file: Path,

@@ -40,8 +40,6 @@ class Recurring:
     """A scan in the making: what a step is given, what it yields."""
 
     plan: Recurrence
-    batched: bool
-    carried: dict[str, Span]
     span: Span  # of its first sequence
     yields: dict[str, Value] = field(default_factory=dict)
     yielded_at: Span | None = None
@@ -65,9 +63,7 @@ def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
     )  # fmt: skip
     starts = [(c, _start(c, scope)) for c in statement.carries]
     mask = _mask(options["mask"], sequences, statement, scope)
-    given = [x for _, x in sequences] + [x for _, x in starts]
-    given += [mask] if isinstance(mask, Value) else []
-    recurring = Recurring(plan, any(x.type.batched for x in given), {}, statement.inputs[0].span)
+    recurring = Recurring(plan, statement.inputs[0].span)
     where = Origin(statement.span, scope.path, scope.block)
     inner = replace(
         scope, names=dict(scope.names), defined={}, bound_in={}, chain=[], recurrence=recurring,
@@ -78,12 +74,10 @@ def run_scan(statement: s.Scan, scope: Scope, top: bool) -> None:
     for c, start in starts:
         with origin(where):
             first = _kept_state(c, start, scope) if kept else start
-            if recurring.batched and not first.type.batched:
-                first = apply("broadcast", first, shape=first.shape, batch=True)
+            first = _per_example(first)
         b = bound(c.name.id, first.type, replace(where, span=c.span, name=c.name.id))
         plan.carries.append((b, first))
         inner.names[c.name.id] = b
-        recurring.carried[c.name.id] = c.span
     step_mask = None
     if isinstance(mask, Value):
         step_mask = recurring.slice_of(mask, "mask", where)
@@ -148,7 +142,7 @@ def _sequence(i: s.ScanInput, scope: Scope) -> Value:
 
 
 def _per_example(x: Value) -> Value:
-    """A sequence for each example: what lowering expects of every scan."""
+    """What a step is given, for each example: lowering expects that of every scan."""
     return x if x.type.batched else apply("broadcast", x, shape=x.shape, batch=True)
 
 
