@@ -6,6 +6,7 @@ what a line takes. Every mistake is a `Failure` E276 at the argument to blame.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Taken:
     kind: str
     default: Any = ...
     low: float = 0.0
+    high: float = math.inf
 
     def __str__(self) -> str:
         return self.name if self.default is ... else f"{self.name} = {self.default}"
@@ -122,6 +124,8 @@ def checked(taken: Taken, expr: ast.Expr, consts: Mapping[str, object], where: s
         raise fail("E276", f"{name} is {_KINDS[taken.kind]}, not `{shown}`", expr.span)
     if taken.kind in ("count", "number") and not value >= taken.low:
         raise fail("E276", f"{name} must be at least {taken.low:g}, got {value:g}", expr.span)
+    if taken.kind in ("count", "number") and value > taken.high:
+        raise fail("E276", f"{name} must be at most {taken.high:g}, got {value:g}", expr.span)
     return value
 
 

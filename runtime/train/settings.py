@@ -36,6 +36,20 @@ class StopEarly:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Show after every so many epochs, and after the last, `count` examples of what the net makes:
+    of the output `of`, or of all that can be shown."""
+
+    every: int = 5
+    count: int = 64
+    of: str = ""
+    span: Span | None = field(default=None, compare=False)
+
+    def due(self, epoch: int, last: bool) -> bool:
+        return last or epoch % self.every == 0
+
+
+@dataclass(frozen=True)
 class Settings:
     """`batch` None is the full batch; exactly one of `epochs` and `steps` is set."""
 
@@ -49,6 +63,7 @@ class Settings:
     shuffle: bool = True
     checkpoint: int = 1  # save after every so many epochs
     augment: Augment | None = None  # random changes of the pictures that training sees
+    sample: Sample | None = None  # what to show of the net while it learns
 
     @property
     def plateau(self) -> Plateau | None:
@@ -85,6 +100,14 @@ _STOP = Signature(
         Taken("min_delta", "number", 0.0),
     ),
 )
+_SAMPLE = Signature(
+    "sample",
+    (
+        Taken("every", "count", 5, low=1),
+        Taken("count", "count", 64, low=1, high=4096),
+        Taken("of", "word", ""),
+    ),
+)
 _SINGLE = {  # lines of one value: what it is, and the setting it fills
     "epochs": Taken("epochs", "number", low=1e-9),
     "steps": Taken("steps", "count", low=1),
@@ -93,7 +116,7 @@ _SINGLE = {  # lines of one value: what it is, and the setting it fills
     "shuffle": Taken("shuffle", "flag"),
     "checkpoint": Taken("checkpoint", "count", low=1),
 }
-KNOWN = (*STEP_LINES, *_SINGLE, "batch", "schedule", "stop_early", "augment", "load")
+KNOWN = (*STEP_LINES, *_SINGLE, "batch", "schedule", "stop_early", "augment", "sample", "load")
 _LATER = {"load": "loading weights inside `train`"}
 
 
@@ -163,7 +186,9 @@ def _line(line: ast.Directive, consts: Mapping[str, object]) -> dict[str, Any]:
     if word == "augment":
         return {"augment": read_augment(line, consts)}
     if word == "stop_early":
-        return {"stop": _stop(line, consts)}
+        return {"stop": _called(line, StopEarly, _STOP, consts)}
+    if word == "sample":
+        return {"sample": _called(line, Sample, _SAMPLE, consts)}
     near = did_you_mean(word, KNOWN)
     shown = near or f"lines of a `train` block are {', '.join(f'`{k}`' for k in KNOWN)}"
     raise fail("E275", f"`{word}` is no line of a `train` block", line.keyword.span, help=shown)
@@ -210,11 +235,14 @@ def _schedules(line: ast.Directive, consts: Mapping[str, object]) -> tuple[Sched
     return tuple(found)
 
 
-def _stop(line: ast.Directive, consts: Mapping[str, object]) -> StopEarly:
+def _called(
+    line: ast.Directive, kind: type[Any], signature: Signature, consts: Mapping[str, object]
+) -> Any:
+    """A line that may stand alone, or take its settings in parentheses."""
     if not line.arguments:
-        return StopEarly()
-    word, span, arguments = call_of(line.arguments[0])
-    if word != "stop_early":
-        message = "`stop_early` takes its settings in parentheses"
-        raise fail("E276", message, line.span, help=f"write `{_STOP}`")
-    return StopEarly(**_STOP.bind(span, arguments, consts), span=span)
+        return kind(span=line.span)
+    word, span, arguments = call_of(line.arguments[0], f"`{signature}`")
+    if word != signature.name or len(line.arguments) > 1:
+        message = f"`{signature.name}` takes its settings in parentheses"
+        raise fail("E276", message, line.span, help=f"write `{signature}`")
+    return kind(**signature.bind(span, arguments, consts), span=span)

@@ -10,6 +10,7 @@ from chainrule.dsl.parse import parse
 from chainrule.dsl.source import Source
 from chainrule.runtime.schedules import Cosine, Plateau, Step, Warmup
 from chainrule.runtime.train.settings import (
+    Sample,
     Settings,
     read_settings,
     require_end,
@@ -152,3 +153,20 @@ def test_the_command_line_goes_before_the_file() -> None:
 def test_an_override_out_of_range_is_refused(given: dict[str, float]) -> None:
     with pytest.raises(Failure):
         with_overrides(Settings(), given)
+
+
+def test_samples_are_shown_at_the_epochs_asked_for_and_after_the_last() -> None:
+    assert read("sample").sample == Sample(every=5, count=64, of="")
+    found = read("sample(every = 3, count = k, of = fake)").sample
+    assert found == Sample(every=3, count=4, of="fake")
+    assert found is not None
+    assert [e for e in range(1, 9) if found.due(e, e == 8)] == [3, 6, 8]
+    assert read("epochs 3").sample is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["sample 5", "sample(evry = 5)", "sample(every = 0)", "sample(count = 5000)", "sample(of = 3)"],
+)
+def test_a_wrong_sample_line_is_refused(line: str) -> None:
+    assert code(line) == ["E276"]
