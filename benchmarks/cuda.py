@@ -20,13 +20,13 @@ from chainrule.dsl.diagnostics import Failure
 from chainrule.runtime.cuda import CudaDevice
 from chainrule.runtime.cuda_toolkit import ready
 
-from .peers import chainrule_
-from .rows import ROWS, Row
+from .rows import ROWS
+from .steps import AnyRow, maker
 
 Run = Callable[[int], None]
 
 
-def torch_runs(row: Row, tf32: bool) -> dict[str, Run]:
+def torch_runs(row: AnyRow, tf32: bool) -> dict[str, Run]:
     """PyTorch's ways that can be had: eager, channels-last, compiled."""
     try:
         torch: Any = importlib.import_module("torch")
@@ -36,7 +36,7 @@ def torch_runs(row: Row, tf32: bool) -> dict[str, Run]:
         return {}
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
-    peer: Any = importlib.import_module(".peers.torch_", __package__)
+    make: Any = maker(row, "torch")
     ways: dict[str, dict[str, bool]] = {"torch eager": {}, "torch.compile": {"compiled": True}}
     if row.is_image:
         ways["torch channels-last"] = {"channels_last": True}
@@ -45,7 +45,7 @@ def torch_runs(row: Row, tf32: bool) -> dict[str, Run]:
         step(count)
         torch.cuda.synchronize()
 
-    made = {way: peer.make(row, device="cuda", **how) for way, how in ways.items()}
+    made = {way: make(row, device="cuda", **how) for way, how in ways.items()}
     return {way: partial(run, step) for way, step in made.items()}
 
 
@@ -55,10 +55,11 @@ def seconds(run: Run, count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def measure(row: Row, rounds: int, share: float, tf32: bool) -> list[str]:
+def measure(row: AnyRow, rounds: int, share: float, tf32: bool) -> list[str]:
     """The lines of a row: the median step of each, ratios to ours with their spread."""
+    ours: Any = maker(row, "chainrule")
     start = time.perf_counter()
-    runs: dict[str, Run] = {"chainrule": chainrule_.make(row, CudaDevice())}
+    runs: dict[str, Run] = {"chainrule": ours(row, CudaDevice())}
     runs["chainrule"](1)
     first = time.perf_counter() - start
     runs |= torch_runs(row, tf32)

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 from chainrule.compiler.elaborate import forward, parse_module
+from chainrule.compiler.minimize import minimized
 from chainrule.compiler.passes import lower, optimise, stabilise
 from chainrule.compiler.schedule import plan
-from chainrule.compiler.step import minimized, training_step
+from chainrule.compiler.step import training_step
 from chainrule.dsl.collector import without_collector
 from chainrule.dsl.source import Source
 

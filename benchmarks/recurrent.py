@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 from chainrule.compiler.graph import Graph, topological
 from chainrule.compiler.passes import lower, optimise
-from chainrule.compiler.pipeline import compile_plan, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, parse_module, step
 from chainrule.compiler.plan import written_out
 from chainrule.compiler.value import Value
 from chainrule.dsl.source import Source
@@ -60,7 +60,7 @@ def sizes(row: Row) -> list[str]:
     for _ in range(REPEATS):
         start = time.perf_counter()
         module = parse_module(Source("row.net", chainrule_.text(row)))
-        ((graph, _),) = steps(module, module.trains[0], sizes=chainrule_.sizes(row))
+        graph = step(module, module.trains[0], sizes=chainrule_.sizes(row))
         plan = compile_plan(graph, row.batch)
         took.append(time.perf_counter() - start)
     counts = (size(graph), size(lower(optimise(graph))), len([*written_out(plan.kernels)]))

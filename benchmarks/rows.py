@@ -5,16 +5,18 @@ kernel, stride, padding, bias), ("max_pool", size), ("avg_pool", size), ("basic"
 stride) for a residual block of ResNet-18 (He et al., 2016), and words without arguments: "relu",
 "tanh", "batchnorm", "global_avg_pool", "flat"; ("dropout", rate). Of sequences [steps, n]:
 ("one_hot", classes), ("lstm", units), ("gru", units), ("rnn", units), ("last",) for the last step;
-a dense layer works at every step.
+a dense layer works at every step. Rows of nets that generate are in `generative`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .generative import GENERATIVE, Generative
 
 Layer = tuple[Any, ...]
 Shape = tuple[int, ...]
@@ -38,6 +40,8 @@ class Row:
     optimizer: str
     lr: float
     examples: int
+
+    family: ClassVar[str] = ""  # what the names of the peers' modules begin with
 
     @property
     def classes(self) -> int:
@@ -209,7 +213,7 @@ RESNET18 = (
 )  # fmt: skip
 VGG11 = vgg((64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0))
 
-ROWS = {
+ROWS: dict[str, Row | Generative] = {
     "a": Row("a", "MLP 784-128-10, ReLU, batch 64, SGD", (784,), mlp((128, 10), "relu"), 64,
              "softmax", "sgd", 0.1, 8192),
     "b": Row("b", "MLP 784-512-512-10, batch 128, Adam", (784,), mlp((512, 512, 10), "relu"), 128,
@@ -226,6 +230,8 @@ ROWS = {
     "h": characters("gru", "h"),
     "i": Row("i", "tanh RNN, 128 units, 28 steps of 28, batch 64, SGD + momentum", (28, 28),
              (("rnn", 128), ("last",), ("dense", 10)), 64, "softmax", "momentum", 0.1, 2048),
+    "j": GENERATIVE["j"],
     "k": Row("k", "MLP 2-8-1, batch 4, SGD: overhead", (2,), mlp((8, 1), "tanh"), 4, "squared",
              "sgd", 0.1, 4096),
+    "l": GENERATIVE["l"],
 }  # fmt: skip

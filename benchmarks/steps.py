@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .generative import Generative
 from .rows import ROWS, Row
 
 SETTLE = 0.3  # seconds between frameworks: idle threads of the last one spin for up to 200 ms
@@ -34,16 +35,24 @@ CHUNK = 64  # steps that a peer may run in one call where a step is mere overhea
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[[int], Any]  # so many steps; gives the loss of the last, a number of its framework
 Start = dict[str, float]
+AnyRow = Row | Generative
 
 
-def made(row: Row, peers: list[str]) -> dict[str, Run]:
+def maker(row: AnyRow, peer: str) -> Callable[[Any], Run]:
+    """Raises ImportError where the peer is not installed or has no code for such rows."""
+    module = importlib.import_module(f".peers.{row.family}{peer}_", __package__)
+    make: Callable[[Any], Run] = module.make
+    return make
+
+
+def made(row: AnyRow, peers: list[str]) -> dict[str, Run]:
     """The peers that are installed and can do the row."""
     runs = {}
     for peer in peers:
         if peer == "torch_last" and not row.is_image:
             continue
         try:
-            runs[peer] = importlib.import_module(f".peers.{peer}_", __package__).make(row)
+            runs[peer] = maker(row, peer)(row)
         except ImportError as error:
             print(f"<!-- row {row.key} without {peer}: {error} -->", flush=True)
     return runs
@@ -74,12 +83,12 @@ def step_times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, l
     return times
 
 
-def start_up(row: Row, peer: str, cache: str) -> tuple[float, float]:
+def start_up(row: AnyRow, peer: str, cache: str) -> tuple[float, float]:
     """Seconds and megabytes of a process that makes the row's step and runs it once."""
     code = (
-        "from benchmarks.rows import Row; import importlib;"
-        f"importlib.import_module('benchmarks.peers.{peer}_').make({row!r})(1);"
-        "from benchmarks.steps import peak_memory; print(peak_memory())"
+        f"from {type(row).__module__} import {type(row).__name__};"
+        "from benchmarks.steps import maker, peak_memory;"
+        f"row = {row!r}; maker(row, {peer!r})(row)(1); print(peak_memory())"
     )
     environment = {
         **os.environ, "CHAINRULE_CACHE": cache, "JAX_COMPILATION_CACHE_DIR": cache,
@@ -105,7 +114,7 @@ def peak_memory() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def starts_of(row: Row, peers: list[str]) -> dict[str, Start]:
+def starts_of(row: AnyRow, peers: list[str]) -> dict[str, Start]:
     found = {}
     for peer in peers:
         with tempfile.TemporaryDirectory() as cache:
@@ -115,7 +124,7 @@ def starts_of(row: Row, peers: list[str]) -> dict[str, Start]:
     return found
 
 
-def report(row: Row, times: dict[str, list[float]], starts: dict[str, Start]) -> str:
+def report(row: AnyRow, times: dict[str, list[float]], starts: dict[str, Start]) -> str:
     """One line a framework; ratios are theirs to ours."""
     ours = times.get("chainrule")
     lines = []

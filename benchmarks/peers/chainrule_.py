@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chainrule.compiler.pipeline import compile_plan, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, parse_module
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Device, Feed
@@ -107,23 +108,38 @@ def sizes(row: Row) -> dict[str, int]:
 
 
 def make(row: Row, device: Device | None = None) -> Callable[[int], float]:
-    module = parse_module(Source(f"{row.key}.net", text(row)))
-    ((graph, _),) = steps(module, module.trains[0], sizes=sizes(row))
-    loaded = (device or CpuDevice()).load(compile_plan(graph, row.batch))
-    given = {} if row.is_image else named_weights(row)
+    weights = {} if row.is_image else named_weights(row)
+    x, y = row.data()
+    fields = {"x": x, "y": y}
+    return started(row.key, text(row), row.batch, weights, fields, sizes(row), device)
+
+
+def started(
+    key: str,
+    text: str,
+    batch: int,
+    weights: Mapping[str, Array],
+    fields: Mapping[str, NDArray[np.generic]],
+    sizes: Mapping[str, int],
+    device: Device | None,
+) -> Callable[[int], float]:
+    """The training step of a text, loaded, its parameters as given; a run gives its `loss`."""
+    module = parse_module(Source(f"{key}.net", text))
+    ((graph, _),) = steps(module, module.trains[0], sizes=sizes)
+    loaded = (device or CpuDevice()).load(compile_plan(graph, batch))
     values = initial_values(graph, seed=0)
-    unknown = given.keys() - {leaf.name for leaf in graph.params}
+    unknown = weights.keys() - {leaf.name for leaf in graph.params}
     assert not unknown, f"no parameters of these names: {sorted(unknown)}"
     for leaf in (*graph.params, *graph.states):
-        loaded.write(leaf.name, given.get(leaf.name, values[leaf.name]))
-    x, y = row.data()
+        loaded.write(leaf.name, weights.get(leaf.name, values[leaf.name]))
+    examples = len(next(iter(fields.values())))
     recorded = list(loaded.plan.recorded)
     done = 0
 
     def run(count: int) -> float:
         nonlocal done
-        order = np.arange(count * row.batch, dtype=np.int64) % row.examples
-        feed = Feed({"x": x, "y": y}, order, row.batch, {})
+        order = np.arange(count * batch, dtype=np.int64) % examples
+        feed = Feed(dict(fields), order, batch, {})
         found = loaded.run_steps(feed, seed=0, step=done + 1)
         done += count
         return float(found[-1, recorded.index("loss")])
