@@ -1,6 +1,6 @@
 """What a training process will need of the machine's memory, before it is started.
 
-In: a model, the plans of its steps. Out: a `Training` with the arena by what lies in it, the data
+In: a model, the plan of its step. Out: a `Training` with the arena by what lies in it, the data
 as they are held, and the peak of the whole process on the CPU. The process itself (Python, NumPy,
 LLVM, graphs and plans) is measured: this one has loaded the same. Compiling kernels that are not
 in the cache yet comes on top, once. `benchmarks/memory.py` compares all this with a real run.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,22 +79,18 @@ class Training:
         return asdict(self)
 
 
-def training(model: Model, plans: Sequence[Plan], graphs: Sequence[Graph]) -> Training:
+def training(model: Model, plan: Plan, graph: Graph) -> Training:
     """The memory of training a model as its `train` declaration says."""
     own = {leaf.name for leaf in (*model.evaluation.params, *model.evaluation.states)}
     threads = model.settings.threads or processors()
-    arena: dict[str, int] = {}
-    carried: dict[str, int] = {}
-    for plan in plans:
-        for name, size in arena_parts(plan, own).items():
-            arena[name] = arena.get(name, 0) + size
-        kept = [b for b in plan.buffers if b.kind in ("param", "state")]
-        carried |= {b.name: b.nbytes(plan.capacity) for b in kept}
-    scratch = sum(_scratch(plan, threads) for plan in plans)
+    arena = arena_parts(plan, own)
+    kept = [b for b in plan.buffers if b.kind in ("param", "state")]
+    carried = {b.name: b.nbytes(plan.capacity) for b in kept}
+    scratch = _scratch(plan, threads)
     values = sum(carried.values())
     began = sum(p.value.type.size * p.value.type.numpy.itemsize for p in model.evaluation.params)
     copies = 2 * values + began
-    sizes = [leaf.value.type.size for g in graphs for leaf in g.params]
+    sizes = [leaf.value.type.size for leaf in graph.params]
     drawn = max(sizes, default=0) * DRAW
     dataset = _dataset(model)
     raw = _raw(dataset) if dataset is not None else 0
@@ -102,14 +98,14 @@ def training(model: Model, plans: Sequence[Plan], graphs: Sequence[Graph]) -> Tr
     if dataset is None:
         validation = _validation(model, evaluation_batch(model.evaluation), threads)
         return Training(
-            plans[0].capacity, threads, arena, scratch, copies, validation, None, process, None
+            plan.capacity, threads, arena, scratch, copies, validation, None, process, None
         )
     count = len(dataset.valid)
     validation = (
         _validation(model, min(count, evaluation_batch(model.evaluation)), threads) if count else 0
     )
     bound = bind_inputs(model.evaluation, dataset, model.declaration)
-    requests = requests_for(graphs[0], bound), requests_for(model.evaluation, bound)
+    requests = requests_for(graph, bound), requests_for(model.evaluation, bound)
     fed = Feeder(dataset.train, requests[0], seed=model.settings.seed)
     checked = Feeder(dataset.valid, requests[1]) if count else None
     data = {"as read": raw, "as fed": _held(fed) + (_held(checked) if checked else 0)}
@@ -125,7 +121,7 @@ def training(model: Model, plans: Sequence[Plan], graphs: Sequence[Graph]) -> Tr
     if _epochs(model, len(dataset.train)) > 1:
         peak = max(peak, running + copies + data["as fed"] + validation + looked_at)
     return Training(
-        plans[0].capacity, threads, arena, scratch, copies, validation, data, process, peak
+        plan.capacity, threads, arena, scratch, copies, validation, data, process, peak
     )
 
 

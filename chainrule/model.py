@@ -19,7 +19,7 @@ from .answers import answer
 from .arrays import Arrays, dataset_from, declared_inputs, named
 from .compiler.elaborate import Module
 from .compiler.graph import Graph
-from .compiler.pipeline import evaluation, forward, gradients, steps
+from .compiler.pipeline import evaluation, forward, gradients, step
 from .dsl import syntax as ast
 from .dsl.diagnostics import Failure, fail
 from .parameters import Parameters
@@ -30,7 +30,7 @@ from .runtime.device import Device
 from .runtime.feeding import Feeder
 from .runtime.history import History
 from .runtime.session import Session, longest, part_of, requests_for, with_lengths
-from .runtime.train.job import Job, Outcome, Stage
+from .runtime.train.job import Job, Outcome
 from .runtime.train.loop import train
 from .runtime.train.observer import Observer
 from .runtime.train.settings import Settings, read_settings, require_end, with_overrides
@@ -229,7 +229,7 @@ class Model:
         bound: Mapping[str, str],
         out: Path | None,
     ) -> Job:
-        graphs = steps(self.module, declaration, dtype=self.dtype, sizes=self.sizes)
+        graph = step(self.module, declaration, dtype=self.dtype, sizes=self.sizes)
         optimizers = [d.span.text for d in declaration.body
                       if d.keyword.id in ("optimizer", "minimize")]  # fmt: skip
         facts = {
@@ -239,8 +239,8 @@ class Model:
             "sizes": self.sizes,
         }
         return Job(
-            tuple(Stage(graph, turns) for graph, turns in graphs), self.evaluation, dataset, bound,
-            settings, self.device, " ".join("; ".join(optimizers).split()), out,
+            graph, self.evaluation, dataset, bound, settings, self.device,
+            " ".join("; ".join(optimizers).split()), out,
             self.module.folder, facts, declaration.span, self.session.values,
         )  # fmt: skip
 

@@ -104,7 +104,7 @@ def heated(
     from .viz.layers import layers
 
     graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
-    batch = found.times[0].batch
+    batch = found.times.batch
     of = f"a step of {batch:,} examples, {duration(found.total)}"
     heat = Heat(found.by_place(), found.total, of)
     return Picture(layers(graph, depth, theme, heat=heat), "layers")

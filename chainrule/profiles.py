@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import Graph
-from .compiler.pipeline import steps
+from .compiler.pipeline import step
 from .compiler.plan import Plan
 from .console import WIDTH, table
 from .dsl.diagnostics import fail
@@ -36,18 +36,15 @@ def profile_model(
     Raises Failure E631 for a device without kernels, E632 for a net that computes nothing.
     """
     size = batch or model.settings.batch or BATCH
-    graphs = _graphs(model, forward)
-    programs = [compile_graph(graph, size, model.device) for graph in graphs]
-    loaded = [program.loaded for program in programs]
-    for graph, program in zip(graphs, programs, strict=True):
-        program.push(initial_values(graph, model.settings.seed, model.module.folder))
-    fields = [random_inputs(graph, size, model.settings.seed) for graph in graphs]
-    before = _peaks(model, [p.plan for p in loaded], size)
-    each = seconds / len(graphs)
-    times = [profile(p, f, size, seconds=each) for p, f in zip(loaded, fields, strict=True)]
-    after = _peaks(model, [p.plan for p in loaded], size)
+    graph = _graph(model, forward)
+    program = compile_graph(graph, size, model.device)
+    program.push(initial_values(graph, model.settings.seed, model.module.folder))
+    fields = random_inputs(graph, size, model.settings.seed)
+    before = _peaks(model, program.loaded.plan, size)
+    times = profile(program.loaded, fields, size, seconds=seconds)
+    after = _peaks(model, program.loaded.plan, size)
     peaks = before.best(after) if before is not None and after is not None else None
-    return report(times, [g.places for g in graphs], peaks)
+    return report(times, graph.places, peaks)
 
 
 def means_nothing(model: Model) -> bool:
@@ -59,30 +56,26 @@ def means_nothing(model: Model) -> bool:
     return simulated()
 
 
-def _graphs(model: Model, forward: bool) -> list[Graph]:
+def _graph(model: Model, forward: bool) -> Graph:
     if model.declaration is not None and not forward:
-        found = steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
-        return [graph for graph, turns in found for _ in range(turns)]
+        return step(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
     graph = part_of(model.evaluation, "output")
     graph = graph if graph.outputs else model.evaluation
     if not graph.outputs:
         raise fail("E632", f"`{model.name}` computes nothing that could be timed",
                    model.net.name.span, help="add `output …` or `loss …` to the net")  # fmt: skip
-    return [graph]
+    return graph
 
 
-def _peaks(model: Model, plans: list[Plan], batch: int) -> Peaks | None:
-    """The roofs for the plans' element type, and memory as it is for their working set."""
+def _peaks(model: Model, plan: Plan, batch: int) -> Peaks | None:
+    """The roofs for the plan's element type, and memory as it is for their working set."""
     from .runtime.cpu import CpuDevice
 
     if not isinstance(model.device, CpuDevice):
         return None
-    working_set = sum(
-        plan.buffers[i].nbytes(batch)
-        for plan in plans
-        for i in {i for kernel in plan.kernels for i in kernel.slots}
-    )
-    types = {b.type.dtype for plan in plans for b in plan.buffers}
+    used = {i for kernel in plan.kernels for i in kernel.slots}
+    working_set = sum(plan.buffers[i].nbytes(batch) for i in used)
+    types = {b.type.dtype for b in plan.buffers}
     dtype = "f64" if "f64" in types else "f32"
     return measure_peaks(model.device.threads, dtype, working_set)
 
@@ -111,7 +104,7 @@ def as_text(found: Profile, name: str, by: str, top: int) -> str:
 
 
 def _head(found: Profile, name: str, files: set[str]) -> list[str]:
-    first = found.times[0]
+    first = found.times
     where = f"{first.threads} threads" if first.threads > 1 else "1 thread"
     device = f"cpu, {where}" if first.device == "cpu" else first.device
     of = f" of {Path(next(iter(files))).name}" if len(files) == 1 else ""
@@ -193,13 +186,13 @@ def _bytes(size: int) -> str:
 
 def as_json(found: Profile, name: str, by: str) -> dict[str, Any]:
     """Every row, in SI units; shares sum to 1."""
-    first, peaks = found.times[0], found.peaks
+    first, peaks = found.times, found.peaks
     return {
         "net": name,
         "device": first.device,
         "threads": first.threads,
         "batch": first.batch,
-        "steps_timed": min(t.steps for t in found.times),
+        "steps_timed": first.steps,
         "step_seconds": found.step,
         "step_seconds_on_one_thread": found.alone,
         "parts_seconds": found.total,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .compiler.graph import Graph
-from .compiler.pipeline import compile_plan, forward, steps
+from .compiler.pipeline import compile_plan, forward, step
 from .compiler.value import Value
 from .console import table
 
@@ -173,8 +173,7 @@ def _memory(model: Model, graph: Graph, batch: int) -> tuple[dict[str, int], int
     found = {"predict": compile_plan(model.evaluation, batch).arena}
     if model.declaration is None or not graph.of_kind("loss"):
         return found, 0, None
-    graphs = steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
-    plans = [compile_plan(step, batch) for step, _ in graphs]
-    kernels = {key for plan in plans for key in plan.distinct}
-    found["train"] = sum(plan.arena for plan in plans)
-    return found, len(kernels), training(model, plans, [step for step, _ in graphs])
+    learning = step(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
+    plan = compile_plan(learning, batch)
+    found["train"] = plan.arena
+    return found, len(set(plan.distinct)), training(model, plan, learning)

@@ -16,7 +16,10 @@ from .elaborate.limits import bounded
 from .elaborate.scope import Collected
 from .generate.choice import generated_net
 from .graph import Leaf, Output, topological
-from .step import minimized, resolve_optimizer, trainable, training_step
+from .minimize import minimized
+from .optimizers import resolve_optimizer
+from .step import trainable
+from .training import in_turns, learning
 from .value import Value
 
 # Operations through which no gradient flows.
@@ -105,10 +108,10 @@ def _steps(
     module: Module, train: s.Train, sizes: Mapping[str, int] | None = None
 ) -> list[Diagnostic]:
     """Builds the steps of a `train`; gives warnings of parameters that they cannot change."""
-    graph = forward(module, train.name.id, training=True, sizes=sizes)
+    graph = learning(module, train, sizes=sizes)
+    in_turns(graph, module, minimized(train))
     stuck: list[Diagnostic] = []
     for minimize, _ in minimized(train):
-        training_step(graph, module, minimize)
         loss = graph.loss(minimize.loss)
         params = trainable(graph, minimize.over)
         found = gradient(loss.value, [p.value for p in params])

@@ -180,6 +180,16 @@ def topological(
     return tuple(order)
 
 
+def substituted(roots: Iterable[Value], new: Mapping[Value, Value]) -> list[Value]:
+    """The values with some of those below exchanged for others of the same type."""
+    wanted = list(roots)
+    done: dict[Value, Value] = dict(new)
+    for v in topological(wanted):
+        if v not in done:
+            done[v] = v.on(tuple(done[a] for a in v.args))
+    return [done[r] for r in wanted]
+
+
 def leaf(kind: str, name: str, type: Type, span: Span | None = None, **more: Any) -> Value:
     """An input, param, state or scalar of that name."""
     where = Origin(span=span, name=name, **more)

@@ -7,6 +7,7 @@ graph is left to `step`; the lines that the training loop obeys are read by the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from ..dsl import syntax as s
 from ..dsl.diagnostics import fail
@@ -40,6 +41,11 @@ class Minimize:
     scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
     span: Span | None = None
     checkpointing: int | None = None  # see Graph.checkpointing
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Is a parameter meant by a pattern? `head.*` and `head` both mean all that is in `head`."""
+    return fnmatchcase(name, pattern) or name.startswith(pattern + ".")
 
 
 def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
@@ -85,6 +91,23 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
         one = Minimize(own, loss, over, clip, scheduled, place, checkpointing)
         steps.append((one, turns))
     return tuple(steps)
+
+
+def frozen_by(train: s.Train) -> tuple[s.Expr, ...]:
+    """What the lines `freeze features, head.dense_1` name. Raises Failure E266."""
+    named: list[s.Expr] = []
+    for d in train.body:
+        if d.keyword.id != "freeze":
+            continue
+        items = tuple(a.value for a in d.called.arguments) if d.called else d.arguments
+        if not items:
+            raise fail("E266", "`freeze` needs a layer", d.span, help="write `freeze features`")
+        for e in items:
+            if not isinstance(e, s.Name | s.Attribute):
+                raise fail("E266", f"`freeze` takes names of layers, and `{e.span.text}` is none",
+                           e.span, help="write `freeze features, head.dense_1`")  # fmt: skip
+        named += items
+    return tuple(named)
 
 
 def _turns(m: s.Minimize) -> int:

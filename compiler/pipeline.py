@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from ..dsl import syntax as s
 from ..dsl.collector import without_collector
+from . import training
 from .elaborate import Module, forward, load_module, parse_module
 from .graph import Graph
 from .passes import lower, optimise, stabilise
 from .plan import Plan
 from .recompute import recompute
 from .schedule import plan as schedule
-from .step import means, minimized, training_step, with_gradients
+from .step import means, with_gradients
 from .use import Prepared, prepared
 
 
@@ -26,19 +27,16 @@ def gradients(graph: Graph, loss: str | None = None) -> Graph:
 
 
 @without_collector()
-def steps(
+def step(
     module: Module,
     train: s.Train,
     *,
     dtype: str = "f32",
     sizes: Mapping[str, int] | None = None,
-) -> tuple[tuple[Graph, int], ...]:
-    """The training steps of a `train` declaration in the order written, with their turns.
-
-    Each is one graph: forward, backward, update. Raises Failure.
-    """
-    graph = stabilise(forward(module, train.name.id, training=True, dtype=dtype, sizes=sizes))
-    return tuple((training_step(graph, module, m), turns) for m, turns in minimized(train))
+) -> Graph:
+    """The training step of a `train` declaration as one graph: forward, backward, update; of
+    several `minimize` lines in the order written. Raises Failure."""
+    return training.step(module, train, dtype=dtype, sizes=sizes)
 
 
 @without_collector()
@@ -77,5 +75,5 @@ __all__ = [
     "parse_module",
     "prepared",
     "stabilise",
-    "steps",
+    "step",
 ]

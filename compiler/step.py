@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
-from ..dsl import syntax as s
 from ..dsl.diagnostics import Failure, Label, did_you_mean, fail
 from .autodiff import gradient
-from .elaborate.expressions import describe, evaluate, operand
-from .elaborate.initial import initial_value
-from .elaborate.instances import bind_settings
-from .elaborate.limits import OutOfWork
-from .elaborate.module import Module, library_block, library_names
-from .elaborate.scope import Collected, Meaning, Poisoned, Scope, written_at
-from .graph import Graph, Leaf, Output, leaf
-from .minimize import Clip, Minimize, Rule, minimized
-from .op import apply, constant
-from .types import Type
+from .elaborate.module import Module
+from .graph import Graph, Leaf, Output
+from .minimize import Clip, Minimize, matches
+from .op import apply
+from .optimizers import Optimizers
 from .value import Origin, Value, origin
 
 
@@ -68,11 +61,7 @@ def parameter_gradients(graph: Graph, loss: Output, params: Sequence[Leaf]) -> l
 
 def trainable(graph: Graph, over: Sequence[str] = ("*",)) -> list[Leaf]:
     """Parameters that are not frozen and match one of the patterns (`D` stands for all of D)."""
-    return [p for p in graph.params if not p.frozen and any(_matches(p.name, w) for w in over)]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or name.startswith(pattern + ".")
+    return [p for p in graph.params if not p.frozen and any(matches(p.name, w) for w in over)]
 
 
 def with_gradients(graph: Graph, loss: str | None = None) -> Graph:
@@ -93,7 +82,7 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     if not params:
         raise _nothing_to_learn(graph, minimize)
     gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
-    optimizers = _Optimizers(graph, module, minimize)
+    optimizers = Optimizers(graph, module, minimize)
     updates: list[Output] = []
     for p, g in zip(params, gradients, strict=True):
         updates += optimizers.updates(p, g)
@@ -108,7 +97,7 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
 def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
     """E262: nothing is declared, nothing matches, or all that matches is frozen."""
     shown = ", ".join(f"`{w}`" for w in minimize.over if w != "*")
-    frozen = [p for p in graph.params if any(_matches(p.name, w) for w in minimize.over)]
+    frozen = [p for p in graph.params if any(matches(p.name, w) for w in minimize.over)]
     layers = sorted({p.name.partition(".")[0] for p in graph.params if not p.frozen})
     if frozen:
         message = "there is nothing to learn: every parameter" + (f" of {shown}" if shown else "")
@@ -180,191 +169,10 @@ def _clipped(gradients: list[Value], clip: Clip | None) -> list[Value]:
         return [g * scale for g in gradients]
 
 
-class _Optimizers:
-    """The equations of the chosen optimizers, run once for each parameter."""
-
-    def __init__(self, graph: Graph, module: Module, minimize: Minimize) -> None:
-        self.module, self.minimize = module, minimize
-        self.leaves: dict[str, Leaf] = {}
-        self.net = Collected(module, True, "f32")
-        self.chosen: dict[int, tuple[s.Optimizer, dict[str, Meaning], bool]] = {}
-
-    def updates(self, param: Leaf, grad: Value) -> list[Output]:
-        """New values of the parameter and of its states."""
-        rule = self._rule(param)
-        declared, settings, library = self._settings(rule)
-        dtype = param.value.type.dtype
-        self.net.dtype = dtype
-        names: dict[str, Meaning] = dict(settings)
-        if self.minimize.scheduled and "lr" in names:
-            # Schedules multiply the learning rate by a number the runtime sets for each step.
-            with origin(Origin(role="update", name="lr")):
-                names["lr"] = operand_value(names["lr"]) * self._scalar("rate", dtype)
-        names |= {"param": param.value, "grad": grad, "step": self._scalar("step", dtype)}
-        scope = Scope(self.net, param.value.origin.instance, declared.name.id, names, {}, library)
-        outputs: list[Output] = []
-        where = Origin(param.span, param.value.origin.instance, declared.name.id, role="update")
-        try:
-            with origin(where):
-                for statement in declared.body:
-                    self._statement(statement, declared, scope, param, outputs)
-        except (Poisoned, OutOfWork):
-            raise Failure(self.net.diagnostics) from None
-        return outputs
-
-    def _statement(
-        self,
-        statement: s.Statement,
-        declared: s.Optimizer,
-        scope: Scope,
-        param: Leaf,
-        outputs: list[Output],
-    ) -> None:
-        if isinstance(statement, s.State):
-            for name in statement.names:
-                scope.names[name.id] = self._state(statement, name, declared, scope, param)
-        elif isinstance(statement, s.Equation):
-            for target in statement.targets:
-                scope.names[target.id] = evaluate(statement.value, scope)
-        elif isinstance(statement, s.Update):
-            outputs.append(self._update(statement, scope, param))
-        else:
-            raise fail(
-                "E263",
-                "an optimizer is made of `state`, `update` and equations",
-                statement.span,
-                labels=(Label(declared.name.span, "this optimizer"),),
-                help="for example `update param = param - lr * grad`",
-            )
-
-    def _update(self, statement: s.Update, scope: Scope, param: Leaf) -> Output:
-        word = statement.name.id
-        target = param.value if word == "param" else scope.names.get(word)
-        leaves = {**self.leaves, param.name: param}
-        if not isinstance(target, Value) or target.attrs.get("name") not in leaves:
-            raise fail(
-                "E245",
-                f"`{word}` is neither `param` nor a state of this optimizer",
-                statement.name.span,
-                help=did_you_mean(word, ["param", *scope.names])
-                or f"declare it above: `state {word} = 0`",
-            )
-        value = operand(evaluate(statement.value, scope), statement.value.span, scope)
-        if not isinstance(value, Value):
-            value = constant(value, target.type.dtype)
-        if value.shape == () != target.shape:
-            value = apply("broadcast", value, shape=target.shape, batch=False)
-        if value.shape != target.shape or value.type.batched:
-            raise fail(
-                "E312",
-                f"`{word}` is {target.type}, its update {value.type}",
-                statement.value.span,
-                labels=(Label(param.span, f"for the parameter `{param.name}`"),)
-                if param.span
-                else (),
-                help="an update has the shape of its parameter: compute element by element",
-            )
-        if word != "param":
-            scope.names[word] = value  # equations below use the new value, as the textbook does
-        return Output("update", str(target.attrs["name"]), value, target, statement.span)
-
-    def _state(
-        self, statement: s.State, name: s.Ident, declared: s.Optimizer, scope: Scope, param: Leaf
-    ) -> Value:
-        type = param.value.type
-        path = f"{param.name}.{declared.name.id}.{name.id}"
-        value = leaf("state", path, type, name.span, role="update")
-        initial, text = initial_value(statement.initialiser, statement.value, type, scope, path)
-        self.leaves[path] = Leaf(value, "state", initial, text, span=name.span)
-        return value
-
-    def _scalar(self, name: str, dtype: str) -> Value:
-        found = self.leaves.get(name)
-        if found is None:
-            found = Leaf(leaf("scalar", name, Type((), dtype), role="update"), "scalar")
-            self.leaves[name] = found
-        return (
-            apply("cast", found.value, dtype=dtype)
-            if found.value.type.dtype != dtype
-            else found.value
-        )
-
-    def _rule(self, param: Leaf) -> Rule:
-        chosen = [r for r in self.minimize.rules if _matches(param.name, r.pattern)]
-        if not chosen:
-            raise fail(
-                "E264",
-                f"no optimizer is given for `{param.name}`",
-                self.minimize.span,
-                labels=(Label(param.span, "this parameter"),) if param.span else (),
-                help="add a line without `for`: `optimizer adam(lr = 1e-3)`",
-            )
-        return chosen[-1]
-
-    def _settings(self, rule: Rule) -> tuple[s.Optimizer, dict[str, Meaning], bool]:
-        if id(rule) not in self.chosen:
-            self.chosen[id(rule)] = resolve_optimizer(rule.optimizer, self.module, self.net)
-        return self.chosen[id(rule)]
-
-
-def operand_value(meaning: Meaning) -> Value | float:
-    """A setting as something to compute with. Raises Failure E220."""
-    if isinstance(meaning, Value | float | int):
-        return meaning
-    raise fail("E220", f"{describe(meaning)} is not a number")
-
-
-def resolve_optimizer(
-    e: s.Expr, module: Module, net: Collected
-) -> tuple[s.Optimizer, dict[str, Meaning], bool]:
-    """An optimizer and its settings from `adam(lr = 1e-3)`. Raises Failure E264, E233, E265."""
-    function = e.function if isinstance(e, s.Call) else e
-    if not isinstance(function, s.Name):
-        raise fail(
-            "E264",
-            "an optimizer is a name with settings",
-            e.span,
-            help="write `optimizer adam(lr = 1e-3)`",
-        )
-    declared = module.optimizer(function.id)
-    if declared is None:
-        known = [
-            *module.optimizers,
-            *(n for n in library_names() if isinstance(library_block(n), s.Optimizer)),
-        ]
-        raise fail(
-            "E264",
-            f"there is no optimizer `{function.id}`",
-            function.span,
-            help=did_you_mean(function.id, known) or f"one of {', '.join(known)}",
-        )
-    scope = Scope(net, "", declared.name.id, {}, {})
-    from .elaborate.expressions import arguments
-
-    positional, named = arguments(e, scope) if isinstance(e, s.Call) else ([], {})
-    settings = bind_settings(declared, positional, named, e.span, scope)
-    for key, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise fail(
-                "E265",
-                f"`{key}` of `{function.id}` is a number, got {describe(value)}",
-                written_at(named, key, e.span),
-                labels=(Label(declared.name.span, "declared here"),),
-                help=f"write `{function.id}({key} = 0.01)`",
-            )
-    library = function.id not in module.optimizers
-    return declared, settings, library
-
-
 __all__ = [
-    "Clip",
-    "Minimize",
-    "Rule",
     "batch_mean",
     "means",
-    "minimized",
     "parameter_gradients",
-    "resolve_optimizer",
     "trainable",
     "training_step",
     "with_gradients",

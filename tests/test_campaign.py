@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from chainrule.compiler.elaborate import forward, parse_module
+from chainrule.compiler.minimize import minimized
 from chainrule.compiler.passes import lower, optimise, stabilise
 from chainrule.compiler.recompute import recompute
 from chainrule.compiler.schedule import plan
-from chainrule.compiler.step import minimized, training_step, with_gradients
+from chainrule.compiler.step import training_step, with_gradients
 from chainrule.compiler.text import parse_graph, print_graph, same_graph
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule.compiler.pipeline import compile_plan, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, parse_module, step
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Feed
@@ -134,7 +134,7 @@ def by_hand(update, x, y, weights, rows):
 def test_200_steps_follow_the_independent_implementation(optimizer, dtype, tolerance) -> None:
     x, y, weights, rows = problem({"f32": "float32", "f64": "float64"}[dtype])
     module = parse_module(Source("t.net", NET.format(optimizer=optimizer, batch=BATCH)))
-    ((graph, _),) = steps(module, module.trains[0], dtype=dtype)
+    graph = step(module, module.trains[0], dtype=dtype)
     loaded = CpuDevice().load(compile_plan(graph, BATCH))
     for name, value in weights.items():
         loaded.write(name, value)

@@ -125,7 +125,7 @@ def started(
 ) -> Callable[[int], float]:
     """The training step of a text, loaded, its parameters as given; a run gives its `loss`."""
     module = parse_module(Source(f"{key}.net", text))
-    ((graph, _),) = steps(module, module.trains[0], sizes=sizes)
+    graph = step(module, module.trains[0], sizes=sizes)
     loaded = (device or CpuDevice()).load(compile_plan(graph, batch))
     values = initial_values(graph, seed=0)
     unknown = weights.keys() - {leaf.name for leaf in graph.params}

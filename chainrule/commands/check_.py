@@ -102,7 +102,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
     from .. import project
     from ..compiler.check import names
     from ..compiler.elaborate.limits import bounded
-    from ..compiler.pipeline import steps
+    from ..compiler.pipeline import step
     from ..dsl.diagnostics import Failure
     from ..model import Model
     from ..runtime.train.settings import read_settings, require_end
@@ -123,7 +123,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
                 model = Model(module, train=train, data_root=data_root)
                 model.__dict__["_declared_data"] = dataset
                 project.bind_inputs(model.evaluation, dataset, train)
-                steps(model.module, train, sizes=model.sizes)
+                step(model.module, train, sizes=model.sizes)
                 _taken_apart(model)
         except Failure as failure:
             found += [_softened(d) for d in failure.diagnostics]

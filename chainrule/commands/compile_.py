@@ -81,7 +81,8 @@ def command(
 
 
 def _plan(model: Model, step: bool, batch: int | None) -> Plan:
-    from ..compiler.pipeline import compile_plan, steps
+    from ..compiler.pipeline import compile_plan
+    from ..compiler.pipeline import step as training_step
     from ..runtime.session import part_of
 
     if not step:
@@ -96,11 +97,8 @@ def _plan(model: Model, step: bool, batch: int | None) -> Plan:
         return compile_plan(graph, batch or 64)
     if model.declaration is None:
         raise fail("E608", f"`{model.name}` has no `train` declaration", model.net.name.span)
-    graphs = steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
-    if len(graphs) > 1:
-        message = f"`train {model.name}` has {len(graphs)} steps, and a package holds one"
-        raise fail("E630", message, model.declaration.span)
-    return compile_plan(graphs[0][0], batch or model.settings.batch or 64)
+    graph = training_step(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
+    return compile_plan(graph, batch or model.settings.batch or 64)
 
 
 def _weights(
@@ -119,9 +117,9 @@ def _weights(
         say("no trained weights were found: the package holds the initial ones")
     values: dict[str, Any] = dict(model.session.values)
     if step and model.declaration is not None:
-        from ..compiler.pipeline import steps
+        from ..compiler.pipeline import step as training_step
 
-        graph = steps(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)[0][0]
+        graph = training_step(model.module, model.declaration, dtype=model.dtype, sizes=model.sizes)
         fresh = initial_values(graph, model.settings.seed, model.module.folder)
         values |= {n: a for n, a in fresh.items() if n not in values}
     return values

@@ -73,7 +73,7 @@ def _subjects(statement: s.Statement) -> frozenset[str]:
 def condition(e: s.Expr, scope: Scope) -> bool:
     """A truth value known at compile time; `training` is one. Raises Failure E241."""
     if isinstance(e, s.Name) and e.id == "training" and "training" not in scope.names:
-        return scope.net.training
+        return scope.training
     if isinstance(e, s.Unary) and e.op == "not":
         return not condition(e.operand, scope)
     if isinstance(e, s.Binary) and e.op in ("and", "or"):
@@ -159,7 +159,7 @@ def _update(statement: s.Update, scope: Scope, top: bool) -> None:
             help="normalise with `layernorm` in a scan, or update a state outside of it",
         )
     value = _tensor(statement.value, scope)
-    if not scope.net.training:
+    if not scope.training:
         return
     if value.shape != target.shape or value.type.batched:
         raise fail(

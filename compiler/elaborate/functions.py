@@ -17,8 +17,9 @@ from ..op import apply, registry
 from ..scans.retype import retyped
 from ..types import ShapeError, axis_index
 from ..value import Origin, Value, origin
-from .calls import Options, made, only, operand_of, operation_call, value_of
+from .calls import Options, made, only, operation_call, value_of
 from .clocks import CLOCK_FUNCTIONS
+from .draws import DRAW_FUNCTIONS
 from .images import IMAGE_FUNCTIONS
 from .numbers import NUMERIC, is_number, number_call
 from .scope import Meaning, Scope
@@ -80,76 +81,6 @@ def _flatten(positional: list[Meaning], named: Options, span: Span, scope: Scope
     from .expressions import build
 
     return build("reshape", (x,), {"shape": (x.type.size,)}, span, scope)
-
-
-def _draw(kind: str) -> Callable[..., Meaning]:
-    """`normal([100])`, `uniform(like = x)`: one draw per example; `low`/`high`, `mean`/`std`."""
-    scale = {"uniform": ("low", "high"), "normal": ("mean", "std")}[kind]
-
-    def run(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
-        only(kind, positional, named, span, 0, 3, ("like", "shape", *scale))
-        first = positional[0] if positional else None
-        shape: Meaning = named.get("shape", ())
-        rest = positional
-        if isinstance(first, tuple):
-            shape, rest = first, positional[1:]
-        parameters = dict(zip(scale, rest, strict=False)) | {
-            k: v for k, v in named.items() if k in scale
-        }
-        like = named.get("like")
-        batched = not scope.net.initialising
-        if isinstance(like, Value):
-            shape = like.shape
-        scans = scope.net.recurrences if batched else []
-        where = Origin(span, scope.path, scope.block)
-        with origin(where):
-            draw = apply(
-                kind,
-                shape=(*(r.plan.steps for r in scans), *_sizes(shape, span)),
-                stream=scope.net.next_stream(),
-                batched=batched,
-                dtype=scope.net.dtype,
-            )
-        for r in scans:  # each step has draws of its own
-            draw = r.slice_of(draw, "draw", where)
-        a = operand_of(parameters.get(scale[0], 0), span, scope)
-        b = operand_of(parameters.get(scale[1], 1), span, scope)
-        if (a, b) == (0, 1):
-            return draw
-        from .expressions import shape_failure
-
-        with origin(Origin(span, scope.path, scope.block)):
-            try:
-                return draw * (b - a) + a if kind == "uniform" else draw * b + a
-            except ShapeError as error:
-                raise shape_failure(error, (draw, a, b), span, scope) from None
-
-    return run
-
-
-def _bernoulli(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
-    """1 with probability p, else 0."""
-    only("bernoulli", positional, named, span, 1, 2, ("like", "shape"))
-    p = operand_of(positional[0], span, scope)
-    more: list[Meaning] = list(positional[1:])
-    u = cast(Value, _draw("uniform")(more, named, span, scope))
-    with origin(Origin(span, scope.path, scope.block)):
-        return apply("cast", apply("lt", u, p), dtype=u.type.dtype)
-
-
-def _sizes(shape: Meaning, span: Span) -> tuple[int, ...]:
-    items = shape if isinstance(shape, tuple) else (shape,)
-    for n in items:
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            from .expressions import describe
-
-            raise fail(
-                "E307",
-                f"a shape is made of whole numbers from 1, got {describe(n)}",
-                span,
-                help="for example `normal([100])`",
-            )
-    return cast(tuple[int, ...], items)
 
 
 def _grad(positional: list[Meaning], named: Options, span: Span, scope: Scope) -> Meaning:
@@ -236,9 +167,6 @@ FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] =
     "min": _extreme("min", "minimum"),
     "mean": _mean,
     "flatten": _flatten,
-    "uniform": _draw("uniform"),
-    "normal": _draw("normal"),
-    "bernoulli": _bernoulli,
     "grad": _grad,
     "is_label": _is_label,
     "is_value": _is_value,
@@ -247,6 +175,7 @@ FUNCTIONS: dict[str, Callable[[list[Meaning], Options, Span, Scope], Meaning]] =
     "one_hot": _one_hot,
     **IMAGE_FUNCTIONS,
     **CLOCK_FUNCTIONS,
+    **DRAW_FUNCTIONS,
 }
 
 

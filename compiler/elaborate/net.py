@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from ...dsl import syntax as s
@@ -23,17 +23,19 @@ def forward(
     dtype: str = "f32",
     settings: Mapping[str, Meaning] | None = None,
     sizes: Mapping[str, int] | None = None,
+    frozen: Sequence[str] = (),
 ) -> Graph:
     """The forward graph of a net: outputs, losses and metrics per example, state updates.
 
     `training` decides the `when training` branches; `dtype` is the element type where the file
     names none; `settings` override the net's own; `sizes` are sizes that the data fixes (`[n]`).
+    Instances and parameters that match a pattern of `frozen` are as in use, and learn nothing.
     Raises Failure with every mistake found.
     """
     from .instances import complete_settings
 
     declaration = module.net(net)
-    collected = Collected(module, training, _dtype(declaration, dtype))
+    collected = Collected(module, training, _dtype(declaration, dtype), frozen=tuple(frozen))
     scope = Scope(collected, "", declaration.name.id, {}, dict(sizes or {}))
     given = dict(settings or {})
     known = [x.name.id for x in declaration.settings]

@@ -15,12 +15,11 @@ from ...dsl import syntax as s
 from ...dsl.diagnostics import Label, did_you_mean, fail
 from ...dsl.source import Span
 from ..autodiff import like
-from ..graph import Leaf, Output, leaf, topological
+from ..graph import Leaf, Output, leaf, substituted, topological
 from ..op import apply, constant
 from ..op import cast as convert
 from ..ops.scan import bound, slice_type
 from ..scans.build import Recurrence, part
-from ..scans.gradient import substituted
 from ..scans.retype import batched_throughout
 from ..value import Origin, Value, origin
 from .calls import made

@@ -10,6 +10,7 @@ from ...dsl import syntax as s
 from ...dsl.diagnostics import Diagnostic, Failure
 from ...dsl.source import Span
 from ..graph import Leaf, Output
+from ..minimize import matches
 from ..value import Value
 from .limits import MAX_MISTAKES, Budget, OutOfWork
 
@@ -123,6 +124,7 @@ class Collected:
     words: dict[int, frozenset[str]] = field(default_factory=dict)  # of each block, by identity
     initialising: bool = False  # an initial value is being made: no batch, no parameters
     recurrences: list[Recurring] = field(default_factory=list)  # scans whose bodies are running
+    frozen: tuple[str, ...] = ()  # patterns of instances and parameters that learn nothing
 
     def next_stream(self) -> int:
         """The number of a source of random draws: each draw in the file has its own."""
@@ -154,6 +156,15 @@ class Scope:
     skipped: dict[str, Span] = field(default_factory=dict)  # names whose condition did not hold
     of_steps: dict[str, Span] = field(default_factory=dict)  # names inside the scans above
     recurrence: Recurring | None = None  # the scan whose body this is
+
+    @property
+    def training(self) -> bool:
+        """Does this instance run as in training? What is frozen runs as in use."""
+        return self.net.training and not self.is_frozen(self.path)
+
+    def is_frozen(self, path: str) -> bool:
+        """Is an instance or a parameter frozen by a line of `train`?"""
+        return any(matches(path, w) or path == w.removesuffix(".*") for w in self.net.frozen)
 
     def lookup(self, name: str) -> Meaning | None:
         if name in self.names:

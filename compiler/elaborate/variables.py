@@ -112,7 +112,7 @@ def _one_param(statement: s.Param, name: s.Ident, scope: Scope) -> Value:
         "param",
         initial,
         text,
-        statement.frozen,
+        statement.frozen or scope.is_frozen(path),
         decay,
         file,
         name.span,

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 from ...dsl.source import Span
 from ..elaborate import Module, forward
-from ..graph import Graph, Leaf, Output, leaf, topological
+from ..graph import Graph, Leaf, Output, leaf, substituted, topological
 from ..op import apply, constant
 from ..scans.build import pieces
-from ..scans.gradient import substituted
 from ..types import Type
 from ..value import Value, origin
 from .causal import check_causal

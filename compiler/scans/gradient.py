@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..autodiff import backpropagated, like
-from ..graph import topological
+from ..graph import substituted, topological
 from ..kernels.forms import COSTS, HOIST
 from ..op import Elementwise, apply, constant
 from ..ops.scan import bound, inside, slice_type
@@ -219,13 +219,4 @@ def _replace_by_residuals(
     back.next, back.yields, back.sums = results[:n], results[n:m], results[m:]
 
 
-def substituted(roots: Sequence[Value], new: Mapping[Value, Value]) -> list[Value]:
-    """The values with some of those below exchanged for others of the same type."""
-    done: dict[Value, Value] = dict(new)
-    for v in topological(roots):
-        if v not in done:
-            done[v] = v.on(tuple(done[a] for a in v.args))
-    return [done[r] for r in roots]
-
-
-__all__ = ["inside", "scan_gradient", "substituted"]
+__all__ = ["inside", "scan_gradient"]

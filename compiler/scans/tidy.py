@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ..graph import Graph, topological
+from ..graph import Graph, substituted, topological
 from ..op import apply, build, operation
 from ..value import Value, origin
 from .build import Pair, Recurrence, pieces, within_bodies
-from .gradient import substituted
 
 
 def tidy(graph: Graph) -> Graph:

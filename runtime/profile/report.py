@@ -7,7 +7,7 @@ its heaviest value: what is fused into it costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...compiler.elaborate.scope import LIBRARY
@@ -73,33 +73,31 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """Launches of a whole turn and what comes beside them. Several steps (several `minimize`) add
-    up."""
+    """The launches of a step and what comes beside them."""
 
     launches: tuple[Timed, ...]
-    times: tuple[StepTimes, ...]
+    times: StepTimes
     peaks: Peaks | None
 
     @property
     def total(self) -> float:
         """Seconds of all parts."""
-        return sum(t.total for t in self.times)
+        return self.times.total
 
     @property
     def step(self) -> float:
-        """Seconds of a turn without time stamps."""
-        return sum(t.step for t in self.times)
+        """Seconds of a step without time stamps."""
+        return self.times.step
 
     @property
     def examples(self) -> int:
-        """In a turn."""
-        return sum(t.batch for t in self.times)
+        """In a step."""
+        return self.times.batch
 
     @property
     def alone(self) -> float | None:
-        """Seconds of a turn on one thread, where it was tried."""
-        known = [t.alone if t.alone is not None else t.step for t in self.times]
-        return sum(known) if any(t.alone is not None for t in self.times) else None
+        """Seconds of a step on one thread, where it was tried."""
+        return self.times.alone
 
     def rows(self, by: str = "launch") -> list[Row]:
         """Greatest share first; what is no kernel has rows of its own, where it takes time."""
@@ -122,7 +120,7 @@ class Profile:
     def _overhead(self) -> list[Row]:
         rows = []
         for name, words in OVERHEAD:
-            seconds = sum(getattr(t, name) for t in self.times)
+            seconds = getattr(self.times, name)
             rows.append(Row(words, "", (), None, seconds=seconds, overhead=True))
         return [r for r in rows if r.seconds]
 
@@ -135,16 +133,12 @@ class Profile:
         return found
 
 
-def report(
-    times: Sequence[StepTimes], places: Sequence[Mapping[str, Span]], peaks: Peaks | None
-) -> Profile:
-    """`places[i]`: where the block instances of step i were written (`Graph.places`)."""
+def report(times: StepTimes, places: Mapping[str, Span], peaks: Peaks | None) -> Profile:
+    """`places`: where the block instances of the step were written (`Graph.places`)."""
     launches = [
-        _timed(step, number, kernel, where)
-        for step, where in zip(times, places, strict=True)
-        for number, kernel in enumerate(step.plan.kernels)
+        _timed(times, number, kernel, places) for number, kernel in enumerate(times.plan.kernels)
     ]
-    return Profile(tuple(launches), tuple(times), peaks)
+    return Profile(tuple(launches), times, peaks)
 
 
 def _timed(times: StepTimes, number: int, kernel: AnyKernel, places: Mapping[str, Span]) -> Timed:

@@ -21,19 +21,11 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One `minimize` (or the only loss): its step graph, and how often it runs in a turn."""
-
-    graph: Graph
-    turns: int = 1
-
-
-@dataclass(frozen=True)
 class Job:
-    """`evaluation` is the forward graph without training; `bound` says which field feeds which
+    """`step` is the graph of a training step, `evaluation` the forward graph without training; `bound` says which field feeds which
     input; `facts` go into checkpoints (net, settings, file), for `predict` and for refusals."""
 
-    stages: tuple[Stage, ...]
+    step: Graph
     evaluation: Graph
     dataset: Dataset
     bound: Mapping[str, str]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..data.orders import epoch_order
 from ..feeding import EpochFeed, Feeder
 from ..history import History, Row
 from ..schedules import Length, PlateauState, combined
-from ..session import Means, Program, Session, compile_graph, initial_values, requests_for, sizes_of
+from ..session import Means, Session, compile_graph, initial_values, requests_for, sizes_of
 from .carrying import check_continuous, for_each_row, is_stateful, row_states
 from .diagnose import Stretch, breakdown, run, sound
 from .interrupts import Interrupts
@@ -34,7 +33,6 @@ from .watch import Monitor, Watch, monitor
 
 STRETCH = 0.12  # seconds of steps between two looks at the clock
 SPARE = 0.5  # seconds of work that a crash between two epochs may cost
-_SEED_STRIDE = 0x9E3779B97F4A7C15  # the golden ratio: draws of a second `minimize` differ
 
 
 def train(job: Job, observer: Observer | None = None, *, resume: bool = False) -> Outcome:
@@ -46,7 +44,7 @@ def train(job: Job, observer: Observer | None = None, *, resume: bool = False) -
 
 
 class _Run:
-    """One run of a job: its programs, its values and its state."""
+    """One run of a job: its program, its values and its state."""
 
     def __init__(self, job: Job, observer: Observer, resume: bool) -> None:
         self.job, self.observer = job, observer
@@ -56,16 +54,15 @@ class _Run:
             raise fail("E502", "there are no training examples", job.span,
                        help="leave some for training: `split(valid = 0.1)`")  # fmt: skip
         self.batch = count if self.settings.batch is None else min(self.settings.batch, count)
-        self.stateful = any(is_stateful(stage.graph) for stage in job.stages)
+        self.stateful = is_stateful(job.step)
         if self.stateful:
             check_continuous(job)
         per_epoch = count // self.batch if self.stateful else -(-count // self.batch)
         total = self.settings.steps or math.ceil((self.settings.epochs or 1) * per_epoch - 1e-9)
         self.length = Length(per_epoch, total)
-        self.programs = [compile_graph(s.graph, self.batch, job.device) for s in job.stages]
-        self.recorded = tuple(dict.fromkeys(n for p in self.programs for n in p.recorded))
+        self.program = compile_graph(job.step, self.batch, job.device)
         self.feeder = Feeder(
-            job.dataset.train, requests_for(job.stages[0].graph, job.bound),
+            job.dataset.train, requests_for(job.step, job.bound),
             seed=self.settings.seed,
         )  # fmt: skip
         self.session = Session(
@@ -78,12 +75,11 @@ class _Run:
         self.begun: dict[str, Array] = {}  # states of rows, as an epoch begins with them
         self.values = self._initial()
         self.best: dict[str, Array] = {}
-        self.state = State(Means(self.recorded), self._watch())
+        self.state = State(Means(self.program.recorded), self._watch())
         self.history = History(job.folder)
         if resume:
             self._resume()
-        for program in self.programs:
-            program.push(self.values)
+        self.program.push(self.values)
         self.saved = -math.inf  # when, on the monotonic clock
         self.stretch = 1  # steps; grows until a stretch takes `STRETCH` seconds
         self.speed = 0.0  # examples per second, over the last stretches
@@ -112,19 +108,18 @@ class _Run:
 
     def _initial(self) -> dict[str, Array]:
         values = dict(self.session.values)
-        for stage in self.job.stages:
-            fresh = initial_values(stage.graph, self.settings.seed, self.job.base)
-            values |= {name: array for name, array in fresh.items() if name not in values}
-            self.begun |= for_each_row(fresh, row_states(stage.graph), self.batch)
+        fresh = initial_values(self.job.step, self.settings.seed, self.job.base)
+        values |= {name: array for name, array in fresh.items() if name not in values}
+        self.begun = for_each_row(fresh, row_states(self.job.step), self.batch)
         values |= self.begun
-        carried = {name for program in self.programs for name in program.carried}
+        carried = self.program.carried
         return {n: a for n, a in values.items() if n in carried or n in self.session.values}
 
     def _resume(self) -> None:
         found = self.store.load(self.values, self.session.values)
         try:
             self.state = State.from_json(
-                found.meta["state"], self.recorded, self._watch().min_delta
+                found.meta["state"], self.program.recorded, self._watch().min_delta
             )
         except (KeyError, TypeError, ValueError) as error:
             message = f"`{found.path}` does not say where its training stood"
@@ -153,10 +148,10 @@ class _Run:
         return self._outcome(interrupted=False)
 
     def _facts(self) -> Started:
-        params = {p.name: p.value.type.size for s in self.job.stages for p in s.graph.params}
+        count = sum(p.value.type.size for p in self.job.step.params)
         return Started(
             self.job.evaluation.name, len(self.job.dataset.train), self.batch,
-            self.length.per_epoch, self.length.epochs, sum(params.values()),
+            self.length.per_epoch, self.length.epochs, count,
             self.job.device.name, self.state.step,
         )  # fmt: skip
 
@@ -167,9 +162,8 @@ class _Run:
             shuffle=self.settings.shuffle, bucket=self.job.dataset.bucket, stateful=self.stateful,
         )  # fmt: skip
         if state.in_epoch == 0:
-            for program in self.programs:
-                for name in self.begun.keys() & set(program.carried):
-                    program.loaded.write(name, self.begun[name])
+            for name in self.begun.keys() & set(self.program.carried):
+                self.program.loaded.write(name, self.begun[name])
         began = time.perf_counter()
         seen = state.means.examples
         last = min(self.length.per_epoch, self.length.total - state.step + state.in_epoch)
@@ -192,7 +186,7 @@ class _Run:
             self.settings.schedules, state.step + 1, len(sizes), self.length, state.plateau.rate
         )
         stretch = Stretch(fields, rows, self.batch, {"rate": rates}, state.step + 1, lengths)
-        found = self._alone(stretch) if self._is_single else self._in_turns(stretch)
+        found = self._checked(stretch)
         state.means.add(found, sizes)
         state.step += len(sizes)
         state.in_epoch += len(sizes)
@@ -200,50 +194,17 @@ class _Run:
         self._adapt(len(sizes), took, len(rows))
         self.observer.progress(self._progress())
 
-    @property
-    def _is_single(self) -> bool:
-        return len(self.programs) == 1 and self.job.stages[0].turns == 1
-
-    def _alone(self, stretch: Stretch) -> NDArray[np.float64]:
-        """The usual case: one step graph, and no return to Python within the stretch."""
-        (program,) = self.programs
-        return self._checked(program, stretch, self.settings.seed)
-
-    def _checked(self, program: Program, stretch: Stretch, seed: int) -> NDArray[np.float64]:
-        before = program.loaded.snapshot()
-        found = run(program, stretch, seed)
-        if not sound(program, found, stretch.steps):
+    def _checked(self, stretch: Stretch) -> NDArray[np.float64]:
+        """Run a stretch; raise E501 where numbers break down in it."""
+        before = self.program.loaded.snapshot()
+        found = run(self.program, stretch, self.settings.seed)
+        if not sound(self.program, found, stretch.steps):
             kept = self.store.checkpoint
             kept = kept if kept is not None and kept.exists() else None
-            raise breakdown(program, before, stretch, seed, self.state.epoch, kept)
+            raise breakdown(
+                self.program, before, stretch, self.settings.seed, self.state.epoch, kept
+            )
         return found
-
-    def _in_turns(self, stretch: Stretch) -> NDArray[np.float64]:
-        """Several step graphs, one after another on every batch; what one changes the others
-        get."""
-        table = np.zeros((stretch.steps, len(self.recorded)))
-        for index in range(stretch.steps):
-            one = stretch.one(index)
-            row: dict[str, float] = {}
-            for number, (stage, program) in enumerate(
-                zip(self.job.stages, self.programs, strict=True)
-            ):
-                seed = (self.settings.seed + number * _SEED_STRIDE) % 2**63
-                for turn in range(stage.turns):
-                    first = (one.first - 1) * stage.turns + turn + 1
-                    again = replace(one, first=first)
-                    found = self._checked(program, again, seed)
-                    for name, number_ in zip(program.recorded, found[0], strict=True):
-                        row.setdefault(name, float(number_))
-                self._share(program)
-            table[index] = [row[name] for name in self.recorded]
-        return table
-
-    def _share(self, source: Program) -> None:
-        fresh = source.pull()
-        for other in self.programs:
-            if other is not source:
-                other.push(fresh, [n for n in other.carried if n in fresh])
 
     def _adapt(self, steps: int, seconds: float, examples: int) -> None:
         """Stretches of `STRETCH` seconds; the first ones are short, as nothing is known yet."""
@@ -264,8 +225,7 @@ class _Run:
 
     def _take(self) -> None:
         """Fetch what training has changed, for scores, checkpoints and the outcome."""
-        for program in self.programs:
-            self.values |= program.pull()
+        self.values |= self.program.pull()
         self.session.values = {n: self.values[n] for n in self.session.values}
 
     def _end_epoch(self, speed: float) -> None:
@@ -280,7 +240,7 @@ class _Run:
         epoch, seconds = state.epoch, state.seconds
         state.finished = state.step >= self.length.total or state.stopped_early
         state.epoch, state.in_epoch, state.seconds = epoch + 1, 0, 0.0
-        state.means = Means(self.recorded)
+        state.means = Means(self.program.recorded)
         if state.finished or epoch % self.settings.checkpoint == 0:
             self._save_epoch()
         self.observer.epoch_done(

@@ -22,7 +22,7 @@ from .directives import Signature, Taken, call_of, checked, literal
 
 DEFAULT_BATCH = 32
 # Read where the step graph is built.
-STEP_LINES = ("optimizer", "minimize", "clip", "checkpointing")
+STEP_LINES = ("optimizer", "minimize", "clip", "checkpointing", "freeze")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def read_settings(train: ast.Train, consts: Mapping[str, object] | None = None) 
     for line in train.body:
         word = line.keyword.id
         try:
-            if word in seen and word not in ("minimize", "optimizer", "load"):
+            if word in seen and word not in ("minimize", "optimizer", "load", "freeze"):
                 raise fail("E277", f"`{word}` is given twice", line.span,
                            labels=(Label(seen[word].span, "first given here"),),
                            help="remove one of them")  # fmt: skip

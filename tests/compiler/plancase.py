@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.compiler.channels import channels_last
 from chainrule.compiler.graph import Graph, Leaf, Output, leaf
 from chainrule.compiler.op import Array, apply, build, operation
-from chainrule.compiler.pipeline import lower, optimise, parse_module, steps
+from chainrule.compiler.pipeline import lower, optimise, parse_module, step
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan
 from chainrule.compiler.schedule import plan
@@ -261,7 +261,7 @@ def training(body: str, optimizer: str = "sgd(lr = 0.1)", dtype: str = "f64", **
         f"train model on d {{\n optimizer {optimizer}\n batch 4\n epochs 1\n}}\n"
     )
     module = parse_module(Source("test.net", text), more)
-    ((graph, _),) = steps(module, module.trains[0], dtype=dtype)
+    graph = step(module, module.trains[0], dtype=dtype)
     return lower(optimise(graph))
 
 

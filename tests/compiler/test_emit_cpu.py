@@ -10,7 +10,7 @@ import pytest
 
 from chainrule.compiler.emit.cpu import Target, emit, plain_words
 from chainrule.compiler.emit.cpu_nest import nest
-from chainrule.compiler.pipeline import compile_plan, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, parse_module, step
 from chainrule.compiler.plan import Access, Loops, Plan, Stage, Write
 from chainrule.compiler.scalar import FUNCTIONS, Element
 from chainrule.compiler.types import DTYPES
@@ -34,7 +34,7 @@ train tiny on digits() {
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     module = parse_module(Source("tiny.net", TEXT))
-    ((graph, _),) = steps(module, module.trains[0])
+    graph = step(module, module.trains[0])
     return compile_plan(graph, 8)
 
 

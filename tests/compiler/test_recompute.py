@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.compiler.graph import Graph
-from chainrule.compiler.pipeline import compile_plan, lower, optimise, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, lower, optimise, parse_module, step
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.plan_check import check_plan
 from chainrule.compiler.recompute import recompute
@@ -49,7 +49,7 @@ train deep on d {{
 }}
 """
     module = parse_module(Source("deep.net", text))
-    ((graph, _),) = steps(module, module.trains[0], dtype=dtype)
+    graph = step(module, module.trains[0], dtype=dtype)
     return graph
 
 
@@ -137,7 +137,7 @@ def test_a_wrong_setting_is_told(wrong: str):
     with pytest.raises(Failure, match=r"E266.*`auto` or a number of segments from 2"):
         text = step_text(wrong)
         module = parse_module(Source("deep.net", text))
-        steps(module, module.trains[0])
+        step(module, module.trains[0])
 
 
 def step_text(setting: str) -> str:
@@ -182,7 +182,7 @@ train images on d {{
 }}
 """
     module = parse_module(Source("images.net", text))
-    ((graph, _),) = steps(module, module.trains[0], dtype="f64")
+    graph = step(module, module.trains[0], dtype="f64")
     return graph
 
 

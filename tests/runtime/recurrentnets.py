@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.graph import Graph
-from chainrule.compiler.pipeline import compile_plan, gradients, steps
+from chainrule.compiler.pipeline import compile_plan, gradients, step
 from chainrule.compiler.plan import Plan
 from chainrule.dsl.source import Source
 from chainrule.runtime.device import Feed
@@ -103,8 +103,7 @@ def example_graph(name: str, *, small: bool) -> Graph:
         assert word in text, word
         text = text.replace(word, other)
     module = parse_module(Source(f"{name}.net", text), settings if small else {})
-    ((graph, _),) = steps(module, module.trains[0], sizes=SIZES)
-    return graph
+    return step(module, module.trains[0], sizes=SIZES)
 
 
 def start_of(plan: Plan, graph: Graph) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.compiler.pipeline import compile_plan, evaluation, parse_module, steps
+from chainrule.compiler.pipeline import compile_plan, evaluation, parse_module, step
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.export import export, identifier
@@ -67,7 +67,7 @@ def test_an_exported_net_predicts_without_chainrule(tmp_path: Path) -> None:
 
 def test_an_exported_step_trains_without_chainrule(tmp_path: Path) -> None:
     module = parse_module(Source("small.net", TEXT))
-    ((graph, _),) = steps(module, module.trains[0])
+    graph = step(module, module.trains[0])
     plan = compile_plan(graph, 4)
     export(plan, WEIGHTS, tmp_path)
     loaded = CpuDevice(threads=1).load(plan)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chainrule.compiler.graph import Graph
-from chainrule.compiler.pipeline import compile_plan, evaluation, load_module, steps
+from chainrule.compiler.pipeline import compile_plan, evaluation, load_module, step
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.schedule import plan as schedule
 from chainrule.runtime.device import Feed
@@ -84,7 +84,7 @@ def image_net(name: str, folder: Path) -> Path:
 def training(path: Path) -> list[Graph]:
     """The training steps of every `train` of an example."""
     module = load_module(path)
-    return [graph for train in module.trains for graph, _ in steps(module, train)]
+    return [step(module, train) for train in module.trains]
 
 
 def named(paths: list[Path]) -> list[object]:

@@ -11,7 +11,7 @@ import pytest
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.emit.cuda import emit
 from chainrule.compiler.emit.cuda_launch import CudaLaunch, CudaLoop
-from chainrule.compiler.pipeline import compile_plan, gradients, steps
+from chainrule.compiler.pipeline import compile_plan, gradients, step
 from chainrule.compiler.plan import Plan
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.types import Frame
@@ -209,7 +209,7 @@ train adding on pairs { optimizer sgd(lr = 0.1) }
 """
         module = parse_module(Source("adding.net", text))
         train = module.trains[0]
-        ((graph, _),) = steps(module, train, sizes={"T": STEPS})
+        graph = step(module, train, sizes={"T": STEPS})
         return compile_plan(graph, 4)
 
     def test_steps_have_batches_and_lengths_of_their_own_and_rows_carry_values() -> None:

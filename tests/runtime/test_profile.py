@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.compiler.pipeline import parse_module, steps
+from chainrule.compiler.pipeline import parse_module, step
 from chainrule.compiler.plan import Product
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.source import Source
@@ -42,7 +42,7 @@ PEAKS = Peaks(1e11, 1e10, 1 << 20, 1, "f32")
 
 def program(threads: int = 1, device: object = None) -> Program:
     module = parse_module(Source("mlp.net", NET))
-    ((graph, _),) = steps(module, module.trains[0])
+    graph = step(module, module.trains[0])
     made = compile_graph(graph, BATCH, device or CpuDevice(threads))  # type: ignore[arg-type]
     made.push(initial_values(graph, 0))
     return made
@@ -56,7 +56,7 @@ def times_of(made: Program) -> StepTimes:
 def found() -> tuple[Program, StepTimes, Profile]:
     made = program()
     times = times_of(made)
-    return made, times, report([times], [made.graph.places], PEAKS)
+    return made, times, report(times, made.graph.places, PEAKS)
 
 
 def test_every_kernel_of_the_plan_appears_exactly_once(
@@ -121,7 +121,7 @@ def test_a_row_is_compared_with_the_roof_that_bounds_it(
     least = max(compute, memory)
     assert row.percent == pytest.approx(100 * least / first.seconds)
     assert row.bound == ("compute" if compute > memory else "memory")
-    assert report([times], [{}], None).rows()[0].percent is None
+    assert report(times, {}, None).rows()[0].percent is None
 
 
 def _named(launch: Timed) -> tuple[float, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from chainrule.compiler.elaborate import Module, parse_module
-from chainrule.compiler.pipeline import evaluation, steps
+from chainrule.compiler.pipeline import evaluation, step
 from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.source import Source
 from chainrule.runtime.checkpoint import load
@@ -21,7 +21,7 @@ from chainrule.runtime.plain_device import PlainDevice
 from chainrule.runtime.session import Means, sizes_of
 from chainrule.runtime.train import loop
 from chainrule.runtime.train.interrupts import Interrupts
-from chainrule.runtime.train.job import Job, Outcome, Stage
+from chainrule.runtime.train.job import Job, Outcome
 from chainrule.runtime.train.loop import train
 from chainrule.runtime.train.observer import EpochDone, Observer, Progress
 from chainrule.runtime.train.settings import read_settings
@@ -68,7 +68,7 @@ def job(lines: str = "", folder: Path | None = None, **changes: Any) -> Job:
     found = module(lines, text)
     declared = found.trains[0]
     made = Job(
-        tuple(Stage(graph, turns) for graph, turns in steps(found, declared)),
+        step(found, declared),
         evaluation(found, declared.name.id), changes.pop("data", None) or dataset(),
         {"x": "x", "y": "y"}, read_settings(declared), PlainDevice(), "momentum", folder,
     )  # fmt: skip
