@@ -27,7 +27,8 @@ class Origin:
 
     `instance` is the path of the block instance (`encoder.dense_2`, "" at the top), `block` the
     name of the block it instantiates, `name` the user's own name of the value, `role` "forward",
-    "backward" or "update", `of` the forward value whose derivative rule made this one.
+    "backward" or "update", `of` the forward value whose derivative rule made this one. `paths` are
+    the names that equations gave it, each with the instance of the equation: `encoder.h`.
     """
 
     span: Span | None = None
@@ -36,6 +37,7 @@ class Origin:
     name: str = ""
     role: str = "forward"
     of: Value | None = None
+    paths: tuple[str, ...] = ()
 
 
 _NOWHERE = Origin()
@@ -86,9 +88,11 @@ class Value:
     def is_constant(self) -> bool:
         return self.op.name == "constant"
 
-    def named(self, name: str) -> Value:
-        """The same value under a user's name."""
-        return Value(self.op, self.args, self.attrs, self.type, replace(self.origin, name=name))
+    def named(self, name: str, path: str = "") -> Value:
+        """The same value under a user's name; `path` is the name with its instance."""
+        paths = (*self.origin.paths, path) if path else self.origin.paths
+        where = replace(self.origin, name=name, paths=paths)
+        return Value(self.op, self.args, self.attrs, self.type, where)
 
     def with_args(self, args: tuple[Value, ...]) -> Value:
         """The same operation on other operands; its type is inferred anew."""

@@ -192,7 +192,7 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
     meaning = evaluate(statement.value, scope)
     scope.target = ""
     if len(targets) == 1:
-        bind(targets[0], _named(meaning, targets[0].id, statement.value), scope)
+        bind(targets[0], _named(meaning, targets[0].id, statement.value, scope), scope)
         return
     parts: tuple[Meaning, ...] = meaning if isinstance(meaning, tuple) else ()
     if isinstance(meaning, Record):
@@ -207,7 +207,7 @@ def _equation(statement: s.Equation, scope: Scope, top: bool) -> None:
             help="give as many names as the block has outputs",
         )
     for name, part in zip(targets, parts, strict=True):
-        bind(name, _named(part, name.id, statement.value), scope)
+        bind(name, _named(part, name.id, statement.value, scope), scope)
 
 
 def _several(meaning: Meaning) -> str:
@@ -216,12 +216,12 @@ def _several(meaning: Meaning) -> str:
     return describe(meaning)
 
 
-def _named(meaning: Meaning, name: str, e: s.Expr) -> Meaning:
+def _named(meaning: Meaning, name: str, e: s.Expr, scope: Scope) -> Meaning:
     """A computed value takes the name of its equation; a second name for a value does not rename
     it.
     """
     if isinstance(meaning, Value) and meaning.args and not isinstance(e, s.Name | s.Attribute):
-        return meaning.named(name)
+        return meaning.named(name, f"{scope.path}.{name}" if scope.path else name)
     return meaning
 
 
@@ -242,7 +242,7 @@ def _output(statement: s.Output, scope: Scope, top: bool) -> None:
             )
         scope.given_at[word] = item.span
         if item.name is not None and not _says_itself(item.name, item.value):
-            named = _named(value, word, item.value)
+            named = _named(value, word, item.value, scope)
             bind(item.name, named, scope)
             value = cast(Value, named)
         scope.results[word] = value
