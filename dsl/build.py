@@ -252,10 +252,16 @@ class Builder:
         return tuple(c[0])
 
     def load(self, c: Children) -> s.LoadInto:
-        word, path, into, pairs = c
-        last = pairs[-1] if pairs else (into or path)
+        word, source, into, pairs = c
+        last = pairs[-1] if pairs else (into or source)
         span = word.span.to(last.span)
-        return s.LoadInto(span, _ident(word), pairs or (), path=path, into=into)
+        return s.LoadInto(span, _ident(word), pairs or (), source=source, into=into)
+
+    def path(self, c: Children) -> s.Expr:
+        found: s.Expr = self.name(c[:1])
+        for part in c[1:]:
+            found = s.Attribute(c[0].span.to(part.span), found, part.text)
+        return found
 
     def pairs(self, c: Children) -> tuple[s.Expr, ...]:
         return tuple(c)

@@ -231,7 +231,7 @@ def _directive(node: s.Directive) -> Row:
         text += f" with {w.format_expr(node.optimizer)}" if node.optimizer else ""
         return Row((text,), start, stop)
     if isinstance(node, s.LoadInto):
-        text = f"load {w.format_expr(node.path)}" if node.path else "load"
+        text = f"load {w.format_expr(node.source)}" if node.source else "load"
         text += f" into {w.format_expr(node.into)}" if node.into else ""
         text += f" map {w.commas(map(_pair, node.arguments))}" if node.arguments else ""
         return Row((text,), start, stop)

@@ -374,9 +374,13 @@ class Minimize(Directive):
 
 @dataclass(frozen=True, slots=True)
 class LoadInto(Directive):
-    """`load "weights.safetensors" into encoder` with `map "a.*" = "b.*"` pairs as arguments."""
+    """`load "weights.safetensors" into encoder` with `map "a.*" = "b.*"` pairs as arguments.
 
-    path: String | None = None
+    `source` is a file, or the name of a trained net and perhaps a part of it (`lenet.features`).
+    The second of a pair is a text, or the name `none`: left out.
+    """
+
+    source: Expr | None = None
     into: Expr | None = None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from chainrule.dsl import syntax as s
 from chainrule.dsl.diagnostics import Failure
-from chainrule.dsl.format import format_expr
+from chainrule.dsl.format import format_expr, format_statement
 from chainrule.dsl.parse import parse_expression
 from chainrule.dsl.source import Source
 
@@ -210,7 +210,7 @@ def test_train_lines() -> None:
         "train gan(units = 3) on mnist10 -> take(9) with image = pixels, digit = target {\n"
         "  repeat 5 minimize d_loss over D, enc.* with adam(lr = 2e-4)\n"
         "  minimize g_loss\n"
-        '  load "w.safetensors" into encoder map "a.*" = "b.*"\n'
+        '  load "w.safetensors" into encoder map "a.*" = "b.*", "c" = none\n'
         "  optimizer sgd(lr = 1) for head.*\n"
         "  augment rotate(10), shift(2)\n"
         "  batch (2 + 3) * 4\n"
@@ -221,8 +221,9 @@ def test_train_lines() -> None:
     assert isinstance(first, s.Minimize) and first.turns and len(first.over) == 2
     assert first.optimizer is not None
     assert isinstance(second, s.Minimize) and second.turns is None and not second.over
-    assert isinstance(load, s.LoadInto) and load.path and load.path.value == "w.safetensors"
-    assert len(load.arguments) == 1
+    assert isinstance(load, s.LoadInto) and isinstance(load.source, s.String)
+    assert load.source.value == "w.safetensors"
+    assert [format_expr(e) for e in load.arguments] == ['("a.*", "b.*")', '("c", none)']
     assert isinstance(optimizer.target, s.Attribute) and optimizer.target.name == "*"
     assert len(augment.arguments) == 2
     assert isinstance(batch.arguments[0], s.Binary)
@@ -230,6 +231,29 @@ def test_train_lines() -> None:
         ("image", "pixels"),
         ("digit", "target"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "into"),
+    [
+        ("load lenet", "lenet", None),
+        ("load lenet into features", "lenet", "features"),
+        ("load lenet.features into net.inner", "lenet.features", "net.inner"),
+        ("load lenet.a_2.* into b.*", "lenet.a_2.*", "b.*"),
+        ("load into into map", "into", "map"),
+        ('load "a.safetensors" map "x" = none', '"a.safetensors"', None),
+    ],
+)
+def test_a_load_line_names_a_file_or_a_trained_net_and_perhaps_a_part(
+    text: str, source: str, into: str | None
+) -> None:
+    (train,) = file(f"train n on d {{\n {text}\n}}").declarations
+    assert isinstance(train, s.Train)
+    (load,) = train.body
+    assert isinstance(load, s.LoadInto) and load.source is not None
+    assert format_expr(load.source) == source
+    assert (format_expr(load.into) if load.into else None) == into
+    assert format_statement(load) == text
 
 
 def test_generate_import_and_const() -> None:
