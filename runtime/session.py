@@ -267,24 +267,45 @@ class Session:
 
     def predict(self, fields: Mapping[str, Array], batch: int | None = None) -> dict[str, Array]:
         """Every output of the net for the examples in `fields` (input -> [n, *shape])."""
-        fields = with_lengths(self.forward, fields)
-        count = len(next(iter(fields.values()))) if fields else 1
-        batch = max(1, min(batch or evaluation_batch(self.forward), count))
-        program = self.program("predict", self._predicting, batch)
+        batch = batch or evaluation_batch(self.forward)
+        return self.compute("predict", self._predicting, fields, batch=batch)
+
+    def compute(
+        self,
+        key: str,
+        make: Callable[[], Graph],
+        fields: Mapping[str, Array],
+        *,
+        count: int | None = None,
+        batch: int | None = None,
+        seed: int | None = None,
+    ) -> dict[str, Array]:
+        """Every output of a graph that uses this net's numbers, for the examples in `fields`, or
+        for `count` examples of a graph without inputs. `key` is the program's name.
+
+        Batches are numbered as steps are, so that a draw is another one for every example. With
+        the batch that the graph sets, example k is the same however many are asked for.
+        """
+        if count is None:
+            count = len(next(iter(fields.values()))) if fields else 1
+        found = self._programs.get(key)
+        graph = found.graph if found is not None else make()
+        fields = with_lengths(graph, fields)
+        batch = max(1, min(batch or evaluation_batch(graph), count))
+        program = self.program(key, lambda: graph, batch)
         program.push(self.values)
-        pieces: dict[str, list[Array]] = {name: [] for name in self.output_names}
-        per_example = {
-            o.name: o.value.type.batched for o in self.forward.outputs if o.kind == "output"
-        }
-        for start in range(0, count, batch):
+        per_example = {o.name: o.value.type.batched for o in graph.outputs}
+        pieces: dict[str, list[Array]] = {name: [] for name in per_example}
+        seed = self.seed if seed is None else seed
+        for step, start in enumerate(range(0, count, batch), start=1):
             size = min(batch, count - start)
             for name in program.inputs:
                 program.loaded.write(name, np.ascontiguousarray(fields[name][start : start + size]))
-            steps = longest(self.forward, fields, slice(start, start + size))
+            steps = longest(graph, fields, slice(start, start + size))
             if steps:
-                program.loaded.run(size, seed=self.seed, step=1, lengths=steps)
+                program.loaded.run(size, seed=seed, step=step, lengths=steps)
             else:
-                program.loaded.run(size, seed=self.seed, step=1)
+                program.loaded.run(size, seed=seed, step=step)
             for name in pieces:
                 pieces[name].append(program.loaded.read(name, size))
         return {
