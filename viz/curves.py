@@ -188,6 +188,7 @@ def _together(ax: Any, panel: Panel, look: Theme) -> None:
     from matplotlib.lines import Line2D
 
     keys: list[Any] = []
+    style: Any
     for number, (name, splits) in enumerate(panel.values.items()):
         colour, mark = hue(COLOURS[number % len(COLOURS)], look), MARKS[number % len(MARKS)]
         keys.append(Line2D([], [], color=colour, marker=mark, markersize=5, label=plain(name)))
