@@ -5,13 +5,14 @@ from __future__ import annotations
 from ..graph import leaf
 from ..op import apply
 from ..ops.views import transposed
-from ..patterns import law
-from ..rewrite import Table
+from ..patterns import filled, law, number
+from ..rewrite import Table, fitted
 from ..types import Type
 from ..value import Value
 
 _x = leaf("input", "x", Type((3,), "f64", True))
 _y = leaf("input", "y", Type((5,), "f64", True))
+_once = Type((5,), "f64")
 _A = leaf("input", "A", Type((3, 4), "f64"))
 _B = leaf("input", "B", Type((4, 5), "f64", True))
 
@@ -32,8 +33,12 @@ def outer_product(v: Value, table: Table) -> Value | None:
 @law(
     "the transpose of a product",
     "transpose",
-    "(A B)ᵀ = Bᵀ Aᵀ where A or B is itself a transpose; (x yᵀ)ᵀ = y xᵀ",
-    lambda: [transposed(transposed(_B) @ transposed(_A)), transposed(apply("outer", _x, _y))],
+    "(A B)ᵀ = Bᵀ Aᵀ where A or B is itself a transpose; (x yᵀ)ᵀ = y xᵀ, summed or not",
+    lambda: [
+        transposed(transposed(_B) @ transposed(_A)),
+        transposed(apply("outer", _x, _y)),
+        transposed(apply("sum", apply("outer", _x, _y), over="batch")),
+    ],
 )
 def of_product(v: Value, table: Table) -> Value | None:
     (p,) = v.args
@@ -41,6 +46,8 @@ def of_product(v: Value, table: Table) -> Value | None:
         return None
     if p.op.name == "outer":
         return apply("outer", *reversed(p.args))
+    if p.op.name == "sum" and p.attrs["axes"] == () and p.args[0].op.name == "outer":
+        return apply("sum", apply("outer", *reversed(p.args[0].args)), over="batch")
     if p.op.name != "matmul" or [len(a.shape) for a in p.args] != [2, 2]:
         return None
     # Only if it takes transpositions away: both operands are transposes.
@@ -49,4 +56,41 @@ def of_product(v: Value, table: Table) -> Value | None:
     return p.args[1].args[0] @ p.args[0].args[0]
 
 
-RULES = (outer_product, of_product)
+@law(
+    "a matrix times equal numbers",
+    "matmul",
+    "W (n, …, n)ᵀ is n times the sum of each row of W",
+    lambda: [
+        _A @ filled(2.0, Type((4,), "f64")),
+        _A @ filled(1.0, Type((4,), "f64", True)),
+        _B @ filled(-1.0, Type((5,), "f64")),
+    ],
+)
+def sums_of_rows(v: Value, table: Table) -> Value | None:
+    matrix, column = v.args
+    n = number(column)
+    if n is None or len(matrix.shape) != 2 or len(column.shape) != 1:
+        return None
+    return fitted(n * apply("sum", matrix, axis=1), v.type)
+
+
+@law(
+    "an outer product with equal numbers",
+    "outer",
+    "x (n, …, n) is n·x in every column",
+    lambda: [
+        apply("outer", _x, filled(2.0, Type((1,), "f64", True))),
+        apply("outer", _x, filled(1.0, Type((4,), "f64"))),
+        apply("outer", filled(3.0, Type((4,), "f64", True)), _y),
+        apply("outer", filled(3.0, Type((4,), "f64", True)), leaf("input", "w", _once)),
+    ],
+)
+def repeated(v: Value, table: Table) -> Value | None:
+    for x, other, shape in ((*v.args, (-1, 1)), (*v.args[::-1], (1, -1))):
+        n = number(other)
+        if n is not None:
+            return fitted(apply("reshape", n * x, shape=shape), v.type)
+    return None
+
+
+RULES = (outer_product, of_product, sums_of_rows, repeated)

@@ -11,7 +11,18 @@ def _sigmoid(v: Value) -> Value:
     return apply("sigmoid", v)
 
 
+def _log1pexp(v: Value) -> Value:
+    return apply("log1pexp", v)
+
+
 RULES = (
+    equation(
+        "binary cross-entropy of a score",
+        y * _log1pexp(-x) + (1 - y) * _log1pexp(x),
+        (apply("maximum", x, 0) - x * y) + _log1pexp(-apply("abs", x)),
+        "log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|), with one exponential instead of two; nothing"
+        " large cancels",
+    ),
     equation(
         "binary cross-entropy of a sigmoid",
         (1 - y) * _sigmoid(x) - y * _sigmoid(-x),

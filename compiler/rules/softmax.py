@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..graph import leaf
 from ..op import apply
-from ..patterns import equation, factors, filled, law, product, variables, without
+from ..patterns import equation, factors, filled, law, number, product, split, variables, without
 from ..rewrite import Table
 from ..types import Type
 from ..value import Value
@@ -35,6 +35,32 @@ def one_hot_sum(v: Value, table: Table) -> Value | None:
     return filled(1.0, v.type)
 
 
+def _smoothed() -> list[Value]:
+    hot = apply("one_hot", _label, dtype="f64")
+    return [
+        apply("sum", 0.9 * hot + 0.1 / 5, axis=-1, keep=True),
+        apply("sum", 3 * hot + 0.5, axis=-1),
+    ]
+
+
+@law(
+    "a smoothed one-hot vector has a known sum",
+    "sum",
+    "Σ (a·yᵢ + b) = a + k·b for one of k classes",
+    _smoothed,
+)
+def smoothed_sum(v: Value, table: Table) -> Value | None:
+    (q,) = v.args
+    if q.op.name != "add" or v.attrs["batch"] or v.attrs["axes"] != (len(q.shape) - 1,):
+        return None
+    for part, added in (q.args, q.args[::-1]):
+        a, hot = split(part)
+        b = number(added)
+        if b is not None and hot is not None and hot.op.name == "one_hot" and hot.type == q.type:
+            return filled(round(a + q.shape[-1] * b, 12), v.type)
+    return None
+
+
 @law(
     "softmax again",
     "mul",
@@ -55,6 +81,7 @@ def softmax_again(v: Value, table: Table) -> Value | None:
 
 RULES = (
     one_hot_sum,
+    smoothed_sum,
     softmax_again,
     equation(
         "the probability cancels",
