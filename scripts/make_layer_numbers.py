@@ -71,6 +71,7 @@ CASES: dict[str, tuple[Layer, dict[str, str]]] = {
     "layernorm": (nn.LayerNorm(5), {"weight": "gamma", "bias": "beta"}),
     "prelu": (nn.PReLU(4), {"weight": "a"}),
     "upsample(2)": (nn.Upsample(scale_factor=2), {}),
+    "upsample((3, 2), mode = bilinear)": (nn.Upsample(scale_factor=(3, 2), mode="bilinear"), {}),
     "pad((1, 2), value = 3)": (nn.ConstantPad2d((2, 2, 1, 1), 3.0), {}),
 }
 

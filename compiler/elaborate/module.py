@@ -25,7 +25,10 @@ from .scope import BlockRef, Function, Meaning
 _HEADER = re.compile(r"^(?:block|optimizer) (\w+)", re.MULTILINE)
 MAX_IMPORTS = 100
 # Names that mean something unless the file gives them away: words that settings take, and infinity.
-WORDS: dict[str, Meaning] = {"same": "same", "valid": "valid", "inf": math.inf}
+WORDS: dict[str, Meaning] = {
+    **{word: word for word in ("same", "valid", "nearest", "bilinear")},
+    "inf": math.inf,
+}
 
 
 @dataclass
