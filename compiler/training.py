@@ -1,4 +1,4 @@
-"""What `train` makes of a net: one graph of a whole step, all of its `minimize` lines in their order.
+"""What `train` makes of a net: one graph of a whole step, its `minimize` lines one after another.
 
 In: a module, a `train` declaration. Out: the forward graph as training runs it, with what `freeze`
 names as it is in use; and the step, in which every line computes with what the lines before it have
@@ -16,6 +16,7 @@ from ..dsl.diagnostics import did_you_mean, fail
 from .elaborate import Module, forward
 from .graph import Graph, Leaf, Output, leaf, substituted, topological
 from .minimize import Minimize, frozen_by, matches, minimized
+from .ops.draws import Draw
 from .passes import stabilise
 from .step import training_step
 from .value import Value
@@ -121,7 +122,7 @@ def _in_turn(line: Graph, turn: int, turns: int) -> dict[Value, Value]:
     if turn == 0:
         return changed
     for v in topological(o.value for o in line.outputs):
-        if v.op.family == "draw":
+        if isinstance(v.op, Draw):
             stream = (v.attrs["stream"] + turn * _STREAMS) % 2**31
             attrs = {**v.attrs, "stream": stream}
             changed[v] = Value(v.op, v.args, attrs, v.type, v.origin)
