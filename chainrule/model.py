@@ -7,7 +7,7 @@ one row an example, `[n, *shape]`, where `shape` is that of the `.net` file. Mis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from .dsl.diagnostics import Failure, fail
 from .parameters import Parameters
 from .runtime import metrics
 from .runtime.checkpoint import check_tensors, load_weights, save
-from .runtime.data import Dataset, Vocabulary, apply_statistics, undo_statistics
+from .runtime.data import Dataset, Vocabulary, apply_statistics
 from .runtime.device import Device
 from .runtime.feeding import Feeder
 from .runtime.history import History
@@ -34,7 +34,7 @@ from .runtime.train.job import Job, Outcome
 from .runtime.train.loop import train
 from .runtime.train.observer import Observer
 from .runtime.train.settings import Settings, read_settings, require_end, with_overrides
-from .sequences import batches, is_single
+from .sequences import batches
 from .trained import Trained, trained_facts
 
 if TYPE_CHECKING:
@@ -303,36 +303,24 @@ class Model:
             return metrics.class_report(found, labels, classes, field.labels, TOP)
         return None
 
-    def predict(self, inputs: Any, *, batch: int = 512) -> Any:
+    def predict(self, inputs: Any, *, batch: int = 512, nodes: Sequence[str] | None = None) -> Any:
         """The outputs for some examples, in the units of the data.
 
         `inputs`: `[n, *shape]` (or one example, `shape`) where the net has one input to predict
         from, else a dictionary by input name. Gives one array `[n, *shape]`, or a dictionary where
-        the net has several outputs. Inputs are normalised as the training data were.
+        the net has several outputs. Inputs are normalised as the training data were. `nodes`: the
+        values of these names instead of the outputs (as `embed` takes them), as the net has them.
         """
-        wanted = [n for n in self._input_names if n not in self.session.targets]
-        if not isinstance(inputs, Mapping):
-            if len(wanted) != 1:
-                shown = ", ".join(f"`{n}`" for n in wanted)
-                raise fail(
-                    "E610",
-                    f"the net predicts from several inputs: {shown}",
-                    help=f'give a dictionary: {{"{wanted[0]}": …}}' if wanted else "",
-                )
-            inputs = {wanted[0]: inputs}
-        arrays = named(inputs, wanted)
-        missing = [n for n in wanted if n not in arrays]
-        if missing:
-            raise fail("E610", f"the input `{missing[0]}` is not given")
-        leaves = self.evaluation.leaves
-        single = all(is_single(leaves[n], a) for n, a in arrays.items())
-        ready = self.examples(arrays)
-        if len({len(a) for a in ready.values()}) > 1:
-            raise fail("E610", "the inputs hold different numbers of examples")
-        found = self._restored(self.session.predict(ready, batch))
-        if single:
-            found = {n: a[0] if self._per_example(n) else a for n, a in found.items()}
-        return next(iter(found.values())) if len(found) == 1 else found
+        from .predicting import predict
+
+        return predict(self, inputs, batch, nodes)
+
+    def embed(self, data: Arrays | Dataset | None, node: str, part: str | None = None) -> Array:
+        """What a node computes for every example: of arrays, or of a part of the data. `node`: an
+        output, an equation (`h`, `encoder.h`), a layer (`conv1`), an input or a loss."""
+        from .predicting import embed
+
+        return embed(self, data, [node], part)[node]
 
     def generate(
         self, name: str | None = None, *, start: Any = None, inputs: Any = None, **options: Any
@@ -349,9 +337,6 @@ class Model:
 
     def _batches(self, given: Mapping[str, Any]) -> dict[str, Array]:
         return batches(self.evaluation.leaves, given, lambda: self.vocabularies)
-
-    def _per_example(self, output: str) -> bool:
-        return any(o.name == output and o.value.type.batched for o in self.evaluation.outputs)
 
     @property
     def _input_names(self) -> list[str]:
@@ -371,17 +356,6 @@ class Model:
     def examples(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """Examples by input name as programs take them: texts numbered, numbers normalised."""
         return apply_statistics(self._batches(given), self.statistics)
-
-    def _restored(self, outputs: dict[str, Array]) -> dict[str, Array]:
-        """A prediction of a normalised target, back in the target's units."""
-        known = [n for n in self.session.targets if n in self.statistics]
-        if len(known) != 1 or len(outputs) != 1:
-            return outputs
-        (output,) = outputs
-        target = self.evaluation.leaves[known[0]].value.type
-        if outputs[output][0].size != target.size or target.classes is not None:
-            return outputs
-        return undo_statistics(outputs, {output: self.statistics[known[0]]})
 
     def gradients(self, inputs: Arrays, targets: Arrays | None = None) -> dict[str, Array]:
         """∂L/∂parameter of the mean loss over the given examples, by parameter name.
