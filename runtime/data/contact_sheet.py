@@ -6,6 +6,8 @@ then as the first epochs of training do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,15 +33,24 @@ def contact_sheet(dataset: Dataset, rows: int, columns: int, seed: int) -> NDArr
     looks = [_plain(column, part.rows(name, at))]
     for epoch in range(1, columns):
         looks.append(_plain(column, part.rows(name, at, draws=Draws(seed, epoch))))
-    cells = np.stack(looks, axis=1)  # [rows, columns, C, h, w]
-    factor = max(1, EDGE // max(cells.shape[3:]))
-    cells = cells.repeat(factor, axis=3).repeat(factor, axis=4)
-    high, wide = cells.shape[3] + GAP, cells.shape[4] + GAP
-    sheet = np.full((GAP + len(at) * high, GAP + columns * wide, 3), PAPER, np.uint8)
-    for r, row in enumerate(cells):
+    return tiled(np.stack(looks, axis=1))
+
+
+def tiled(
+    rows: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], scale: int | None = None
+) -> NDArray[np.uint8]:
+    """Rows of pictures [columns, C, h, w] as one picture [height, width, 3]; rows may be of
+    different lengths. `scale`: how many pixels a pixel becomes, by default what shows it well."""
+    height, width = rows[0].shape[2:]
+    factor = scale or max(1, EDGE // max(height, width))
+    high, wide = height * factor + GAP, width * factor + GAP
+    columns = max(len(row) for row in rows)
+    sheet = np.full((GAP + len(rows) * high, GAP + columns * wide, 3), PAPER, np.uint8)
+    for r, row in enumerate(rows):
         for c, cell in enumerate(row):
+            large = cell.repeat(factor, axis=1).repeat(factor, axis=2)
             y, x = GAP + r * high, GAP + c * wide
-            sheet[y : y + high - GAP, x : x + wide - GAP] = _colour(cell)
+            sheet[y : y + high - GAP, x : x + wide - GAP] = _colour(large)
     return sheet
 
 
