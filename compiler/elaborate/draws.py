@@ -144,8 +144,10 @@ def _shape(
     from .expressions import shape_failure
 
     shapes = [p.shape for p in parameters if isinstance(p, Value)]
+    if not shapes:
+        return ()
     try:
-        return broadcast_shapes((), *shapes)
+        return broadcast_shapes(*shapes)
     except ShapeError as error:
         raise shape_failure(error, parameters, span, scope) from None
 
