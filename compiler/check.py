@@ -15,7 +15,7 @@ from .elaborate import Module, forward
 from .elaborate.limits import bounded
 from .elaborate.scope import Collected
 from .generate.choice import generated_net
-from .graph import Leaf, Output, topological
+from .graph import Graph, Leaf, Output, topological
 from .minimize import minimized
 from .optimizers import resolve_optimizer
 from .step import trainable
@@ -24,6 +24,11 @@ from .value import Value
 
 # Operations through which no gradient flows.
 FLAT = ("lt", "le", "gt", "ge", "eq", "ne", "sign", "floor", "argmax", "stop_gradient", "one_hot")
+# Draws with such an end, and what lets their parameters learn.
+SMOOTHED = {
+    "bernoulli": "let gradients pass: `bernoulli_st(p)`, or `relaxed_bernoulli` of scores",
+    "categorical": "let gradients pass: `gumbel_softmax` of scores gives a vector",
+}
 
 
 def check(module: Module, sizes: Mapping[str, int] | None = None) -> list[Diagnostic]:
@@ -118,7 +123,26 @@ def _steps(
         still = [p for p, g in zip(params, found, strict=True) if _is_zero(g)]
         if still:
             stuck.append(_cannot_learn(still, loss))
-    return stuck
+    return stuck + _left_out(graph, train)
+
+
+def _left_out(graph: Graph, train: s.Train) -> list[Diagnostic]:
+    """A warning for each loss that no `minimize` line names, where others are named."""
+    named = {m.loss for m, _ in minimized(train)}
+    if None in named:
+        return []
+    return [
+        Diagnostic(
+            "E299",
+            f"the loss `{o.name}` is minimised by no line of `train {train.name.id}`",
+            o.span,
+            labels=(Label(train.name.span, "this training"),),
+            help=f"add `minimize {o.name} over …`, or call it a metric: `metric {o.name} = …`",
+            severity="warning",
+        )
+        for o in graph.of_kind("loss")
+        if o.name not in named
+    ]
 
 
 def _is_zero(g: Value) -> bool:
@@ -132,12 +156,15 @@ def _cannot_learn(params: list[Leaf], loss: Output) -> Diagnostic:
     names = ", ".join(f"`{p.name}`" for p in params)
     reached = {p.value for p in params}
     labels: tuple[Label, ...] = ()
+    advice = "put a smooth function there (sigmoid for step)"
     for v in topological([loss.value]):
         if any(a in reached for a in v.args):
             reached.add(v)
             if v.op.name in FLAT and v.origin.span is not None:
-                text = f"`{v.op.name}` is flat here: its derivative is 0 wherever it has one"
-                labels = (Label(v.origin.span, text),)
+                drawn = next((w for w in SMOOTHED if v.origin.span.text.startswith(w)), "")
+                advice = SMOOTHED.get(drawn, advice)
+                flat = f"`{drawn or v.op.name}` is flat here"
+                labels = (Label(v.origin.span, f"{flat}: its derivative is 0 wherever it has one"),)
                 break
     return Diagnostic(
         "E267",
@@ -145,7 +172,7 @@ def _cannot_learn(params: list[Leaf], loss: Output) -> Diagnostic:
         params[0].span if not labels else loss.span,
         note="" if not labels else "the loss that is minimised",
         labels=labels,
-        help="put a smooth function there (sigmoid for step), or declare the parameter `frozen`",
+        help=f"{advice}, or declare the parameter `frozen`",
         severity="warning",
     )
 

@@ -40,6 +40,8 @@ class Minimize:
     clip: Clip | None = None
     scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
     span: Span | None = None
+    places: tuple[Span | None, ...] = (None,)  # where each of `over` was written
+    freezes: tuple[s.Expr, ...] = ()  # what `freeze` names in the same `train`
     checkpointing: int | None = None  # see Graph.checkpointing
 
 
@@ -58,6 +60,7 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
     checkpointing: int | None = None
     scheduled = False
     asked: list[s.Minimize] = []
+    freezes = frozen_by(train)
     for d in train.body:
         if isinstance(d, s.Minimize):
             asked.append(d)
@@ -79,7 +82,9 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
                 help="add a line `optimizer adam(lr = 1e-3)`",
             )
         place = train.name.span
-        one = Minimize(tuple(rules), None, ("*",), clip, scheduled, place, checkpointing)
+        one = Minimize(
+            tuple(rules), None, ("*",), clip, scheduled, place, (None,), freezes, checkpointing
+        )
         return ((one, 1),)
     steps = []
     for m in asked:
@@ -88,7 +93,8 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
         turns = _turns(m)
         loss = m.loss.id if m.loss else None
         place = m.loss.span if m.loss else m.span
-        one = Minimize(own, loss, over, clip, scheduled, place, checkpointing)
+        places = tuple(e.span for e in m.over) or (None,)
+        one = Minimize(own, loss, over, clip, scheduled, place, places, freezes, checkpointing)
         steps.append((one, turns))
     return tuple(steps)
 

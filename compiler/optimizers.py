@@ -1,7 +1,7 @@
 """The equations of an optimizer, run for each parameter.
 
-In: a parameter, its gradient, what `train` asks for. Out: updates of the parameter and of the states
-that the optimizer keeps for it. The gradient itself is `step`'s.
+In: a parameter, its gradient, what `train` asks for. Out: updates of the parameter and of the
+states that the optimizer keeps for it. The gradient itself is `step`'s.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..dsl.diagnostics import Failure, Label, did_you_mean, fail
+from ..dsl.source import Span
 from .autodiff import gradient
 from .elaborate.module import Module
 from .graph import Graph, Leaf, Output
@@ -81,6 +82,7 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     params = trainable(graph, minimize.over)
     if not params:
         raise _nothing_to_learn(graph, minimize)
+    _check_over(graph, minimize)
     gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
     optimizers = Optimizers(graph, module, minimize)
     updates: list[Output] = []
@@ -98,7 +100,10 @@ def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
     """E262: nothing is declared, nothing matches, or all that matches is frozen."""
     shown = ", ".join(f"`{w}`" for w in minimize.over if w != "*")
     frozen = [p for p in graph.params if any(matches(p.name, w) for w in minimize.over)]
-    layers = sorted({p.name.partition(".")[0] for p in graph.params if not p.frozen})
+    if frozen and minimize.freezes:
+        labels: tuple[Label, ...] = tuple(Label(e.span, "frozen here") for e in minimize.freezes)
+        message = f"there is nothing to learn: all{f' of {shown}' if shown else ''} is frozen"
+        return fail("E262", message, minimize.span, labels=labels, help="take it out of `freeze`, or let other layers learn")
     if frozen:
         message = "there is nothing to learn: every parameter" + (f" of {shown}" if shown else "")
         message += " is frozen"
@@ -108,10 +113,22 @@ def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
         message, labels = f"there is nothing to learn: `{graph.name}` has no parameters", ()
         advice = "add a layer with weights: `x -> dense(10)`"
     else:
-        message, labels = f"there is nothing to learn: no parameter belongs to {shown}", ()
-        near = did_you_mean(minimize.over[0], layers)
-        advice = near or f"the layers with parameters are {', '.join(f'`{n}`' for n in layers)}"
+        return _no_parameter(graph, minimize.over[0], minimize.places[0] or minimize.span)
     return fail("E262", message, minimize.span, labels=labels, help=advice)
+
+
+def _check_over(graph: Graph, minimize: Minimize) -> None:
+    """Raise E262 for a word after `over` that means no parameter, though others do."""
+    for pattern, place in zip(minimize.over, minimize.places, strict=True):
+        if not any(matches(p.name, pattern) for p in graph.params):
+            raise _no_parameter(graph, pattern, place)
+
+
+def _no_parameter(graph: Graph, pattern: str, place: Span | None) -> Failure:
+    layers = sorted({p.name.partition(".")[0] for p in graph.params if not p.frozen})
+    message = f"there is nothing to learn: no parameter belongs to `{pattern}`"
+    advice = f"the layers with parameters are {', '.join(f'`{n}`' for n in layers)}"
+    return fail("E262", message, place, help=did_you_mean(pattern, layers) or advice)
 
 
 def _loss(graph: Graph, minimize: Minimize, module: Module) -> Output:
