@@ -103,7 +103,13 @@ def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
     if frozen and minimize.freezes:
         labels: tuple[Label, ...] = tuple(Label(e.span, "frozen here") for e in minimize.freezes)
         message = f"there is nothing to learn: all{f' of {shown}' if shown else ''} is frozen"
-        return fail("E262", message, minimize.span, labels=labels, help="take it out of `freeze`, or let other layers learn")
+        return fail(
+            "E262",
+            message,
+            minimize.span,
+            labels=labels,
+            help="take it out of `freeze`, or let other layers learn",
+        )
     if frozen:
         message = "there is nothing to learn: every parameter" + (f" of {shown}" if shown else "")
         message += " is frozen"

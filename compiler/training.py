@@ -35,9 +35,7 @@ def learning(
     what is not there."""
     named = frozen_by(train)
     patterns = tuple(e.span.text for e in named)
-    graph = forward(
-        module, train.name.id, training=True, dtype=dtype, sizes=sizes, frozen=patterns
-    )
+    graph = forward(module, train.name.id, training=True, dtype=dtype, sizes=sizes, frozen=patterns)
     for e in named:
         if not any(matches(p.name, e.span.text) for p in graph.params):
             layers = sorted({p.name.rpartition(".")[0] for p in graph.params} - {""})
