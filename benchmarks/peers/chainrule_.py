@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.compiler.pipeline import compile_plan, parse_module
+from chainrule.compiler.pipeline import compile_plan, parse_module, step
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.device import Device, Feed

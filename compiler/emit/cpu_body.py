@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from ..plan import Stage, Temp
 from ..scalar import Call, Element, Literal, Position, Scalar
@@ -264,7 +265,21 @@ class Body:
             return f"square({texts[0]})"
         if name in INFIX:
             return f"{texts[0]} {INFIX[name]} {texts[1]}"
+        name = self._bounded(name, args[0])
         return f"{WORDS.get(name, name)}({', '.join(texts)})"
+
+    def _bounded(self, name: str, item: Scalar) -> str:
+        """The word for a function of e^−|x| and its like, where much less has to be watched for."""
+        inner = self._meant(item)
+        if name == "exp" and _is(inner, "neg") and _is(self._meant(inner.arguments[0]), "abs"):
+            return "exp_below"
+        if name == "log1p" and _is(inner, "exp"):
+            return "log1p_unit" if self._bounded("exp", inner.arguments[0]) != "exp" else name
+        return name
+
+    def _meant(self, item: Scalar) -> Scalar:
+        """The expression behind a name."""
+        return self.stage.lets[item.index].expression if isinstance(item, Temp) else item
 
     # ------------------------------------------------------------------------------------- output
 
@@ -301,6 +316,10 @@ class Body:
         if part:
             return f"store_part({pointer}, {index}, {value}, {count})"
         return f"store({pointer}, {index}, {value})"
+
+
+def _is(item: Scalar, function: str) -> TypeGuard[Call]:
+    return isinstance(item, Call) and item.function == function
 
 
 def constructor(dtype: str) -> str:

@@ -106,7 +106,9 @@ class _Product:
 
     def written(self) -> WrittenProduct:
         kernel = self.kernel
-        self.finish = Finish(kernel, self.rows, self.inside(), self.lanes, self.width)
+        self.finish = Finish(
+            kernel, self.rows, self.inside(), self.lanes, self.width, self.block.rows
+        )
         lines = []
         scratch = self.panel_bytes() + self.sums_bytes()
         if scratch:

@@ -30,14 +30,15 @@ class Inside:
 
 class Finish:
     """The epilogue on tiles of `width` columns. Outside the block, `i0`, `i1` … are the indices of
-    the row axes, `l` that of the product, `j` the first column, `w` how many there are."""
+    the row axes, `l` that of the product, `j` the first column, `w` how many there are. The next
+    block begins `height` further along the outermost of the axes inside; 0: who knows where."""
 
     def __init__(
         self, kernel: Product, rows: tuple[Axis, ...], inside: tuple[Inside, ...], lanes: int,
-        width: int,
+        width: int, height: int = 0,
     ) -> None:  # fmt: skip
         self.kernel, self.rows, self.inside = kernel, rows, inside
-        self.lanes, self.width = lanes, width
+        self.lanes, self.width, self.height = lanes, width, height
         self.outer = len(rows) - len(inside)
         names = [*(f"i{n}" for n in range(self.outer)), *(i.name for i in inside)]
         loops = [Loop(name, None, a.axes or (-2,)) for name, a in zip(names, rows, strict=True)]
@@ -104,9 +105,25 @@ class Finish:
                 load = f"x = load({pointer}, {place} + ({row}) * {self.width} + s, {self.lanes})"
                 lines += indent([load], depth)
             lines += indent(self.program.lines(3 + self.outer + n, part), depth)
+        lines += indent(self.coming(), depth)
         places = self.places(tuple(w.access for w in stage.writes), len(stage.reads))
         writes = [
             self.program.write(place, self.program.vector_of(w.value, place.dtype), part)
             for w, place in zip(stage.writes, places, strict=True)
         ]
         return [*lines, *indent(writes, depth)]
+
+    def coming(self) -> list[str]:
+        """Ask for what the next block reads in this place, to come while its sums are made.
+
+        A weight and its optimizer's states were last used a step ago; a block takes too little of
+        each of their rows for the processor to foresee the next.
+        """
+        if not self.height or any(axis.batched for axis in self.rows):
+            return []
+        cut, lines = self.outer + 2, []
+        for place in self.program.reads[1:]:
+            if place.strides[cut] and place.strides[self.outer + 1] == 1:
+                ahead = place.strides[cut] * self.height
+                lines.append(f"ask(p{place.slot}, {place.index(self.loops)} + {ahead})")
+        return lines

@@ -172,6 +172,7 @@ def _binary(function: Callable[[X, X], X]) -> Any:
 
 
 exp, expm1, log, log1p = (_unary(UNARY[n]) for n in ("exp", "expm1", "log", "log1p"))
+exp_below, log1p_unit = (_unary(UNARY[n]) for n in ("exp_below", "log1p_unit"))
 sqrt, rsqrt, tanh, sigmoid = (_unary(UNARY[n]) for n in ("sqrt", "rsqrt", "tanh", "sigmoid"))
 erf, sin, cos, absolute = (_unary(UNARY[n]) for n in ("erf", "sin", "cos", "absolute"))
 sign, floor, square, reciprocal = (

@@ -185,3 +185,30 @@ def test_draws_are_those_of_the_reference_on_any_number_of_threads(dtype: str) -
             np.testing.assert_allclose(loaded.read("u", 9), want, rtol=2e-6, atol=1e-6)
             if kind == "uniform":
                 np.testing.assert_array_equal(loaded.read("u", 9), want)
+
+
+def test_a_softplus_keeps_its_bounds_with_exponentials_that_cannot_overflow() -> None:
+    """Of −|x| the kernel takes a shorter exponential, and a shorter logarithm of 1 + it."""
+    arena = Arena(SIZE)
+    x0 = arena.add("x0", (), "input", "f32", batched=True)
+    names = ("exp_below", "log1p_unit")
+    outputs = [arena.add(name, (), "output", "f32", batched=True) for name in names]
+    calls = (Call("abs", Element(0)), Call("neg", Temp(0)), Call("exp", Temp(1)),
+             Call("log1p", Temp(2)))  # fmt: skip
+    stage = Stage(
+        (), (Access(0, "f32", (), 0, 1),), tuple(Let(c, "f32") for c in calls),
+        tuple(Write(Access(1 + k, "f32", (), 0, 1), Temp(2 + k)) for k in range(2)),
+    )  # fmt: skip
+    loaded = CpuDevice(threads=1).load(arena.plan(loops((x0, *outputs), stage)))
+    x = np.concatenate([sample(), np.array(EDGES, np.float32)])
+    with np.errstate(all="ignore"):
+        found = apply(loaded, x)
+        small = found["exp_below"]
+        for name, got, error in (
+            ("exp_below", small, error_of(lambda a: np.exp(-np.abs(a)), small, x)),
+            ("log1p_unit", found["log1p_unit"], error_of(np.log1p, found["log1p_unit"], small)),
+        ):
+            worst = int(np.argmax(error))
+            assert error[worst] <= ULP[name], (
+                f"{name} at {x[worst]!r} is {got[worst]!r}, {error[worst]:.2f} ulp"
+            )
