@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .generating import Generated
     from .pictures import Picture
     from .runtime.generate.generator import Generator
+    from .runtime.train.loading import Report
     from .summary import Summary
 
 Array = NDArray[Any]
@@ -75,6 +76,7 @@ class Model:
         self._device_name, self._threads, self._seed = device, threads, seed
         self._given: Dataset | None = None
         self._trained = Trained()  # what the file of the weights tells
+        self._loaded = False  # have the `load` lines been obeyed?
         self.generators: dict[tuple[str, str], Generator] = {}  # by what is fed back
 
     # ------------------------------------------------------------ pieces, made when needed
@@ -216,10 +218,28 @@ class Model:
         dataset = self.dataset
         assert dataset is not None  # a declaration names its data
         bound = project.bind_inputs(self.evaluation, dataset, self.declaration)
+        if settings.sample is not None:
+            from .showing import showing
+
+            observer = showing(self, settings.sample, out, observer)
+        self._start(settings, out, resume, observer)
         outcome = train(self._job(self.declaration, settings, dataset, bound, out), observer,
                         resume=resume)  # fmt: skip
         self.session.values = dict(outcome.values)
         return outcome
+
+    def _start(
+        self, settings: Settings, out: Path | None, resume: bool, observer: Observer | None
+    ) -> None:
+        """What the `load` lines ask for: once, before the first step."""
+        done, self._loaded = self._loaded, True
+        if not settings.loads or resume or done:
+            return
+        from .transfer import load_declared
+
+        for report in load_declared(self, settings.loads, out):
+            for line in report.lines():
+                (observer or Observer()).note(line)
 
     def _job(
         self,
@@ -425,6 +445,22 @@ class Model:
             self._trained = before
             raise
         self.session.values = kept
+
+    def load(
+        self,
+        source: str | Path | Model | Mapping[str, Array],
+        into: str = "",
+        names: Mapping[str, str | None] | None = None,
+    ) -> Report:
+        """Take what has equal names, and what `names` says ({"theirs.*": "ours.*"}, None leaves it
+        out), from a safetensors file, another model or arrays; `into` is a part of this net.
+
+        Gives a report, which prints. Raises Failure E548 where nothing matches, E549 where shapes
+        differ; the model is unchanged then.
+        """
+        from .transfer import load
+
+        return load(self, source, into, names)
 
     # ------------------------------------------------------------ pictures
 

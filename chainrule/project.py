@@ -64,25 +64,43 @@ def check_overrides(module: Module) -> None:
         raise fail("E272", message, help=shown)
 
 
+def run_names(module: Module) -> dict[str, ast.Train]:
+    """What the `train` declarations are called, in the order written: `--train`, folders of results
+    and `load` know them so. It is the net's name; a second one of `net` is `net_2`."""
+    nets = {t.name.id for t in module.trains}
+    found: dict[str, ast.Train] = {}
+    for train in module.trains:
+        name, count = train.name.id, 1
+        while name in found or (count > 1 and name in nets):
+            count += 1
+            name = f"{train.name.id}_{count}"
+        found[name] = train
+    return found
+
+
+def run_name(module: Module, train: ast.Train | None) -> str:
+    """What that declaration of the module is called; "" for another one."""
+    return next((n for n, each in run_names(module).items() if each is train), "")
+
+
 def choose_train(module: Module, name: str | None) -> ast.Train | None:
-    """The `train` declaration of that net; without a name the only one, or None.
+    """The `train` declaration of that name; without a name the only one, or None.
 
     Raises Failure E608 where there is none of that name, or several to choose from.
     """
-    trains = module.trains
-    names = [t.name.id for t in trains]
+    runs = run_names(module)
+    shown = ", ".join(f"`{n}`" for n in runs)
     if name is not None:
-        found = [t for t in trains if t.name.id == name]
-        if not found:
-            near = did_you_mean(name, names)
-            way_out = near or (f"there are {', '.join(f'`{n}`' for n in names)}" if names else "")
+        if name not in runs:
+            near = did_you_mean(name, runs)
+            way_out = near or (f"there are {shown}" if runs else "")
             raise fail("E608", f"there is no `train {name}` in {module.source.name}", help=way_out)
-        return found[0]
-    if len(trains) > 1:
-        shown = ", ".join(f"`{n}`" for n in names)
-        raise fail("E608", f"{module.source.name} has several train declarations: {shown}",
-                   trains[1].name.span, help=f"choose one: `--train {names[0]}`")  # fmt: skip
-    return trains[0] if trains else None
+        return runs[name]
+    if len(runs) > 1:
+        message = f"{module.source.name} has several train declarations: {shown}"
+        way_out = f"choose one: `--train {next(iter(runs))}`"
+        raise fail("E608", message, module.trains[1].name.span, help=way_out)
+    return module.trains[0] if module.trains else None
 
 
 def with_train_settings(module: Module, train: ast.Train | None) -> Module:

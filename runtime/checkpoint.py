@@ -181,12 +181,29 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             for name in file.keys():  # noqa: SIM118  (not a mapping)
-                tensors[name] = file.get_tensor(name)
+                kind = file.get_slice(name).get_dtype()
+                read = kind in _NAMES.values()
+                tensors[name] = file.get_tensor(name) if read else _other(path, name, kind)
     except OSError as error:
         raise _unreadable(path, error) from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, str(error)) from error
     return tensors, metadata
+
+
+def _other(path: Path, name: str, kind: str) -> Array:
+    """An array of an element type that NumPy has not: a bf16 is the upper half of an f32."""
+    if kind != "BF16":
+        message = f"`{name}` in `{path}` has the element type {kind}, which cannot be read"
+        raise fail("E549", message, help="save it as f32, f16 or bf16")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+        begin, end = entry["data_offsets"]
+        file.seek(8 + length + begin)
+        halves = np.frombuffer(file.read(end - begin), "<u2")
+    upper = halves.astype(np.uint32) << 16
+    return upper.view(np.float32).reshape(entry["shape"])
 
 
 def _check_file(path: Path) -> None:

@@ -59,7 +59,7 @@ def _check(
     """The mistakes of one file, and what it holds."""
     from ..compiler.check import check, place, stand_ins
     from ..dsl.diagnostics import Failure
-    from ..project import open_module
+    from ..project import open_module, run_names
 
     fact: dict[str, Any] = {"file": str(path)}
     try:
@@ -84,7 +84,7 @@ def _check(
         "blocks": [n for n in module.blocks if n not in module.nets],
         "optimizers": list(module.optimizers),
         "data": list(module.data),
-        "trains": [t.name.id for t in module.trains],
+        "trains": list(run_names(module)),
         "generates": [g.name.id for g in module.generates],
     }
     return found, fact
@@ -106,6 +106,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
     from ..dsl.diagnostics import Failure
     from ..model import Model
     from ..runtime.train.settings import read_settings, require_end
+    from ..transfer import check_loads
 
     found: list[Diagnostic] = []
     for train in module.trains:
@@ -124,6 +125,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
                 model.__dict__["_declared_data"] = dataset
                 project.bind_inputs(model.evaluation, dataset, train)
                 step(model.module, train, sizes=model.sizes)
+                check_loads(model)
                 _taken_apart(model)
         except Failure as failure:
             found += [_softened(d) for d in failure.diagnostics]

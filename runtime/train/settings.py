@@ -19,6 +19,8 @@ from ..data import Augment
 from ..schedules import Cosine, Exponential, Linear, Plateau, Schedule, Step, Warmup
 from .augmenting import read_augment
 from .directives import Signature, Taken, call_of, checked, literal
+from .load_line import read_load
+from .loading import Load
 
 DEFAULT_BATCH = 32
 # Read where the step graph is built.
@@ -37,11 +39,11 @@ class StopEarly:
 
 @dataclass(frozen=True)
 class Sample:
-    """Show after every so many epochs, and after the last, `count` examples of what the net makes:
-    of the output `of`, or of all that can be shown."""
+    """Show after every so many epochs, and after the last, `count` examples of what the net makes
+    (None: as many as a sheet holds): of the output `of`, or of all that can be shown."""
 
     every: int = 5
-    count: int = 64
+    count: int | None = None
     of: str = ""
     span: Span | None = field(default=None, compare=False)
 
@@ -63,6 +65,7 @@ class Settings:
     shuffle: bool = True
     checkpoint: int = 1  # save after every so many epochs
     augment: Augment | None = None  # random changes of the pictures that training sees
+    loads: tuple[Load, ...] = ()  # weights to start from, in the order written
     sample: Sample | None = None  # what to show of the net while it learns
 
     @property
@@ -104,7 +107,7 @@ _SAMPLE = Signature(
     "sample",
     (
         Taken("every", "count", 5, low=1),
-        Taken("count", "count", 64, low=1, high=4096),
+        Taken("count", "count", None, low=1, high=4096),
         Taken("of", "word", ""),
     ),
 )
@@ -117,7 +120,6 @@ _SINGLE = {  # lines of one value: what it is, and the setting it fills
     "checkpoint": Taken("checkpoint", "count", low=1),
 }
 KNOWN = (*STEP_LINES, *_SINGLE, "batch", "schedule", "stop_early", "augment", "sample", "load")
-_LATER = {"load": "loading weights inside `train`"}
 
 
 def read_settings(train: ast.Train, consts: Mapping[str, object] | None = None) -> Settings:
@@ -133,7 +135,7 @@ def read_settings(train: ast.Train, consts: Mapping[str, object] | None = None) 
                            labels=(Label(seen[word].span, "first given here"),),
                            help="remove one of them")  # fmt: skip
             seen.setdefault(word, line)
-            settings = replace(settings, **_line(line, consts or {}))
+            settings = replace(settings, **_line(line, consts or {}, settings))
         except Failure as failure:
             wrong.diagnostics += failure.diagnostics
     if settings.epochs is not None and settings.steps is not None:
@@ -170,13 +172,12 @@ def require_end(settings: Settings, train: ast.Train) -> None:
         raise fail("E278", message, train.name.span, help="add a line such as `epochs 10`")
 
 
-def _line(line: ast.Directive, consts: Mapping[str, object]) -> dict[str, Any]:
+def _line(line: ast.Directive, consts: Mapping[str, object], before: Settings) -> dict[str, Any]:
     word = line.keyword.id
     if word in STEP_LINES:
         return {}
-    if word in _LATER:
-        message = f"{_LATER[word]} (`{word}`) is not available in this version"
-        raise fail("E279", message, line.span, help="remove the line for now")
+    if word == "load":
+        return {"loads": (*before.loads, read_load(line))}
     if word in _SINGLE:
         return {word: checked(_SINGLE[word], _only(line), consts)}
     if word == "batch":

@@ -132,8 +132,12 @@ def test_lines_that_disagree_are_refused_with_both_places() -> None:
     assert found.code == "E277" and found.labels[0].span.line == 2
 
 
-def test_what_is_not_available_yet_says_so() -> None:
-    assert code('load "encoder.safetensors" into h') == ["E279"]
+def test_several_load_lines_are_kept_in_their_order() -> None:
+    first, second = read('load "encoder.safetensors" into h\nload lenet.a map "b.*" = none').loads
+    assert (first.file, first.into, first.renames) == ("encoder.safetensors", "h", ())
+    assert (second.net, second.part, second.into) == ("lenet", "a", "")
+    assert [r.text for r in second.renames] == ['"b.*" = none']
+    assert code("load(3)") == ["E291"]
 
 
 def test_training_needs_an_end() -> None:
@@ -156,7 +160,7 @@ def test_an_override_out_of_range_is_refused(given: dict[str, float]) -> None:
 
 
 def test_samples_are_shown_at_the_epochs_asked_for_and_after_the_last() -> None:
-    assert read("sample").sample == Sample(every=5, count=64, of="")
+    assert read("sample").sample == Sample(every=5, count=None, of="")
     found = read("sample(every = 3, count = k, of = fake)").sample
     assert found == Sample(every=3, count=4, of="fake")
     assert found is not None
