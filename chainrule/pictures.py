@@ -6,6 +6,7 @@ as text; the files of the loss curve. Layout and formulas are `viz`'s business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,10 +185,10 @@ def write_derivation(text: str, format: str, folder: Path, stem: str) -> Path:
     return path
 
 
-def curves(history: History, folder: Path) -> list[Path]:
-    """Draw the curves of a run: `loss.svg` and `loss.png`. Raises Failure E566 without
-    matplotlib."""
+def curves(history: History, folder: Path, losses: Sequence[str] | None = None) -> list[Path]:
+    """Draw the curves of a run: `loss.svg` and `loss.png`. `losses`: which values are losses, by
+    default those called so. Raises Failure E566 without matplotlib."""
     from .viz.curves import curves as draw_curves
 
     rows = [row.as_dict() for row in history.rows]
-    return draw_curves(rows, folder)
+    return draw_curves(rows, folder, losses=losses)

@@ -39,12 +39,18 @@ class Shown:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of cells in inches."""
+    """A row of cells, in inches. `titled`: does it tell the epochs, or the row above for it?"""
 
     shown: Shown
     epochs: tuple[int, ...]
     width: float
     height: float
+    titled: bool = True
+
+    @property
+    def whole(self) -> float:
+        """The height with all that belongs to it."""
+        return self.height + TITLE * self.titled + GAP
 
 
 def progress(
@@ -59,16 +65,15 @@ def progress(
     """Draw it; returns the files. Raises Failure E566 without matplotlib."""
     look = theme_of(theme)
     cells = _rows([s for s in shown if s.made])
-    below = sum(row.height + TITLE + GAP for row in cells) + BOTTOM
+    below = sum(row.whole for row in cells) + BOTTOM
     high = SIZE[1] + below
     figure = new_figure((SLIDE[0], high), look)
     found = panels(rows, losses)
     _above(figure, found, below, high, look)
     top = below
     for row in cells:
-        top -= TITLE
-        _row(figure, row, top, high, look, named=len(cells) > 1)
-        top -= row.height + GAP
+        _row(figure, row, top - TITLE * row.titled, high, look, named=len(cells) > 1)
+        top -= row.whole
     return save(figure, Path(folder) / stem)
 
 
@@ -83,18 +88,23 @@ def chosen(epochs: Iterable[int], most: int = MOST) -> tuple[int, ...]:
 
 def _rows(shown: Sequence[Shown]) -> list[_Row]:
     """Cells as large as the width of a slide allows, and its height."""
-    rows = []
+    rows: list[_Row] = []
     room = (TALLEST - SIZE[1] - BOTTOM) / max(1, len(shown)) - TITLE - GAP
     for one in shown:
         epochs = chosen(one.made, TEXTS if one.is_text else MOST)
-        wide = (SLIDE[0] - SIDE - GAP) / len(epochs) - GAP
-        if one.is_text:
-            rows.append(_Row(one, epochs, wide, min(TALL_TEXT, room)))
-            continue
-        shape = one.made[epochs[0]].shape
-        width = min(wide, room * shape[1] / shape[0])
-        rows.append(_Row(one, epochs, width, width * shape[0] / shape[1]))
+        width = _pitch(epochs, len(shown) > 1) - GAP
+        height = min(TALL_TEXT, room)
+        if not one.is_text:
+            shape = one.made[epochs[0]].shape
+            width = min(width, room * shape[1] / shape[0])
+            height = width * shape[0] / shape[1]
+        rows.append(_Row(one, epochs, width, height, not rows or rows[-1].epochs != epochs))
     return rows
+
+
+def _pitch(epochs: Sequence[int], named: bool) -> float:
+    """From one cell to the next."""
+    return (SLIDE[0] - GAP - SIDE * named) / len(epochs)
 
 
 def _above(figure: Any, found: Sequence[Any], below: float, high: float, look: Theme) -> None:
@@ -112,25 +122,25 @@ def _above(figure: Any, found: Sequence[Any], below: float, high: float, look: T
 
 
 def _row(figure: Any, row: _Row, top: float, high: float, look: Theme, named: bool) -> None:
-    """Cells in the middle of the width, each under its epoch; `named` with what they are."""
-    whole = len(row.epochs) * (row.width + GAP) - GAP
-    left = (SLIDE[0] - whole) / 2 + (SIDE - GAP) / 2 * named
+    """Cells in even columns, each under its epoch; `named` with what they are."""
+    pitch = _pitch(row.epochs, named)
     for number, epoch in enumerate(row.epochs):
-        x = left + number * (row.width + GAP)
+        x = SIDE * named + GAP / 2 + (number + 0.5) * pitch - row.width / 2
         ax = figure.add_axes((
             x / SLIDE[0], (top - row.height) / high, row.width / SLIDE[0], row.height / high,
         ))  # fmt: skip
         ax.set_axis_off()
-        where = "left" if row.shown.is_text else "center"
-        ax.set_title(f"epoch {epoch}", color=look.ink, fontsize=LABEL, pad=4, loc=where)
+        if row.titled:
+            where = "left" if row.shown.is_text else "center"
+            ax.set_title(f"epoch {epoch}", color=look.ink, fontsize=LABEL, pad=4, loc=where)
         made = row.shown.made[epoch]
         if isinstance(made, str):
             _text(ax, made, row, look)
         else:
-            ax.imshow(made, interpolation="nearest", aspect="auto")
+            ax.imshow(made, interpolation="auto", aspect="auto")
     if named:
-        figure.text((left - GAP) / SLIDE[0], (top - row.height / 2) / high, plain(row.shown.name),
-                    rotation=90, ha="right", va="center", color=look.ink,
+        figure.text(SIDE / 2 / SLIDE[0], (top - row.height / 2) / high, plain(row.shown.name),
+                    rotation=90, ha="center", va="center", color=look.ink,
                     fontsize=LABEL)  # fmt: skip
 
 

@@ -60,7 +60,8 @@ def command(
 
     Writes to the output folder: model.safetensors (the trained net),
     checkpoint.safetensors (for --resume), history.csv and history.jsonl, and the
-    loss curve as loss.svg. Ctrl-C saves and leaves.
+    loss curve as loss.svg. A `sample` line adds what the net makes, in samples/
+    and, with the curves, as progress.svg. Ctrl-C saves and leaves.
     """
     from ..cli import Interrupted
     from ..model import Model
@@ -94,7 +95,7 @@ def command(
             f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}\n"
             f"go on with: {again}"
         )
-    curves = _curves(outcome, folder)
+    curves = _curves(model, outcome, folder)
     if quiet:
         return
     _scores(model)
@@ -137,13 +138,19 @@ def _scores(model: Model) -> None:
     say(f"{part}: {values(model.evaluate(part=part), 4)}  ({count:,} examples)")
 
 
-def _curves(outcome: Outcome, folder: Path) -> list[Path]:
-    """The loss curve; without matplotlib the run is as good, and a line says what is missing."""
+def _curves(model: Model, outcome: Outcome, folder: Path) -> list[Path]:
+    """The loss curve, and with it what a `sample` line has shown; without matplotlib the run is as
+    good, and a line says what is missing."""
     from ..dsl.diagnostics import Failure
     from ..pictures import curves
+    from ..showing import losses, progress
 
+    names = losses(model)
     try:
-        return curves(outcome.history, folder)
+        found = curves(outcome.history, folder, names)
+        if model.settings.sample is not None:
+            found += progress([row.as_dict() for row in outcome.history.rows], folder, names)
+        return found
     except Failure as failure:
         first = failure.diagnostics[0]
         if first.code != "E566":

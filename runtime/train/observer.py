@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Observer:
 
     def progress(self, facts: Progress) -> None:
         """Between two runs of steps."""
+
+    def sample(self, epoch: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """After the epochs that the `sample` line asks for: the net's numbers, to show what it
+        makes with them."""
 
     def epoch_done(self, facts: EpochDone) -> None:
         """After the validation of an epoch."""
