@@ -118,6 +118,7 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
         try:
             with bounded(train.name.span):
                 names(module, train)
+                _shown(Model(module, train=train))
                 if not with_data:
                     continue
                 dataset = project.dataset_of(module, train, data_root)
@@ -126,10 +127,26 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
                 project.bind_inputs(model.evaluation, dataset, train)
                 step(model.module, train, sizes=model.sizes)
                 check_loads(model)
+                _shown(model, dataset)
                 _taken_apart(model)
         except Failure as failure:
             found += [_softened(d) for d in failure.diagnostics]
     return found + (_other_data(module, data_root) if with_data else [])
+
+
+def _shown(model: Any, dataset: Any = None) -> None:
+    """Raise Failure E293, E294 where a `sample` line asks for what its net does not make. Without
+    data only the names can be looked up, and those only where the sizes are known."""
+    from ..exhibits import check_names, exhibits
+    from ..project import open_sizes
+
+    wanted = model.settings.sample
+    if wanted is None:
+        return
+    if dataset is not None:
+        exhibits(model, wanted)
+    elif not open_sizes(model.net, model.module):
+        check_names(model.evaluation, model.module, wanted)
 
 
 def _generates(module: Any) -> list[Diagnostic]:
