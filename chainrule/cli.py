@@ -29,6 +29,8 @@ COMMANDS = {
     "train": "Train a net as its `train` declaration says.",
     "eval": "Measure a trained net on a part of its data.",
     "predict": "Run a trained net on examples from a file.",
+    "embed": "Write what a node computes for every example.",
+    "sample": "Draw what a generative net makes.",
     "generate": "Let a trained net write texts, token by token.",
     "profile": "Time every kernel of a training step.",
     "draw": "Draw the layers, the operations or the backward pass.",

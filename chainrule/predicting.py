@@ -17,14 +17,16 @@ from .compiler.graph import Graph
 from .compiler.nodes import find, only
 from .compiler.pipeline import forward, stabilise
 from .dsl.diagnostics import fail
-from .runtime.data import Dataset, undo_statistics
+from .project import bind_inputs
+from .runtime.data import Dataset, Field, undo_statistics
 from .runtime.data.dataset import LENGTH, Part
-from .sequences import is_single
+from .sequences import has_steps, is_single
 
 if TYPE_CHECKING:
     from .model import Model
 
 Array = NDArray[Any]
+MOST = 2048  # numbers of an example, or examples, whose products are decomposed
 
 
 def predict(model: Model, inputs: Any, batch: int | None, nodes: Sequence[str] | None) -> Any:
@@ -115,6 +117,33 @@ def _repeated(array: Array, count: int) -> Array:
     return np.repeat(array[None], count, axis=0)
 
 
+def example_fields(model: Model, nodes: Sequence[str] = ()) -> list[Field]:
+    """What a file of examples must hold: the inputs that predictions, or these nodes, are made
+    from."""
+    graph = node_graph(model, nodes) if nodes else model.evaluation
+    aside = () if nodes else model.session.targets
+    known = {}
+    if model.dataset is not None:
+        bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
+        fields_of = model.dataset.fields
+        known = {name: fields_of[field] for name, field in bound.items() if field in fields_of}
+    fields = []
+    for leaf in graph.inputs:
+        if leaf.name in aside or leaf.name.endswith(LENGTH):
+            continue
+        type, data = leaf.value.type, known.get(leaf.name)
+        columns = data.columns if data is not None and data.size == type.size else ()
+        steps = has_steps(leaf)
+        words = model.vocabularies.get(leaf.name) if steps and type.classes else None
+        fields.append(
+            Field(
+                leaf.name, type.shape, type.dtype, type.classes, columns=columns,
+                sequence=steps, vocabulary=words,
+            )
+        )  # fmt: skip
+    return fields
+
+
 def labels_of(part: Part) -> dict[str, Array]:
     """The classes of a part's examples, by field: their names where the data have some."""
     found: dict[str, Array] = {}
@@ -126,3 +155,28 @@ def labels_of(part: Part) -> dict[str, Array]:
         named = len(field.labels) == field.classes
         found[name] = np.array(field.labels)[numbers] if named else numbers
     return found
+
+
+def principal(array: Array) -> Array:
+    """[n, 2]: each example in the plane of the two directions of greatest variance.
+
+    Of examples of many numbers, some evenly chosen ones tell the directions. A direction points to
+    where its greatest number is positive, so that the same numbers give the same plane.
+    """
+    rows = array.reshape(len(array), -1).astype(np.float64)
+    rows = rows - rows.mean(axis=0)
+    axes = _directions(rows)
+    signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))
+    plane = rows @ (axes * np.where(signs == 0, 1, signs))
+    return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1]))).astype(np.float32)
+
+
+def _directions(rows: Array) -> Array:
+    """[d, ≤ 2] of unit length: eigenvectors of XᵀX, or Xᵀu of those of XXᵀ where that is less."""
+    if rows.shape[1] <= MOST:
+        _, vectors = np.linalg.eigh(rows.T @ rows)
+        return np.asarray(vectors[:, ::-1][:, :2])
+    few = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(np.int64)]
+    _, vectors = np.linalg.eigh(few @ few.T)
+    axes = few.T @ vectors[:, ::-1][:, :2]
+    return np.asarray(axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12))

@@ -155,16 +155,20 @@ def each_class(
 # ---------------------------------------------------------------- reconstructions
 
 
-def reconstructions(model: Model, count: int = COUNT, part: str | None = None) -> list[Pair]:
-    """For each output of the shape of an input that it is computed from: the first examples of a
-    part, and what the net gives back for them. Raises Failure E614 where there is none."""
+def reconstructions(
+    model: Model, count: int = COUNT, part: str | None = None, node: str | None = None
+) -> list[Pair]:
+    """For each output (or that of this name) of the shape of an input that it is computed from: the
+    first examples of a part, and what the net gives back for them. Raises Failure E614."""
     positive("count", count)
-    pairs = list(reconstructing(model.evaluation))
+    pairs = [(o, f) for o, f in reconstructing(model.evaluation) if node in (None, o.name)]
     if not pairs:
         message = f"`{model.name}` gives no input back: no output has an input's shape"
+        if node is not None:
+            message = f"`{node}` is no output of the shape of an input that it is computed from"
         way_out = "add `output reconstruction = decode(code)`"
         raise fail("E614", message, model.net.name.span, help=way_out)
-    size = len((model.dataset or _no_data(model)).parts[model.part(part)])
+    size = len(model.feeder(part))
     fields = examples(model, range(min(count, size)), part)
     found = model.session.predict(fields)
     return [
@@ -252,10 +256,6 @@ def positive(what: str, number: int) -> None:
     """Raise E619 for a number of examples that is none."""
     if number < 1:
         raise fail("E619", f"`{what}` is a whole number from 1, not {number}")
-
-
-def _no_data(model: Model) -> Any:
-    raise fail("E608", f"`{model.name}` has no data", help="add `train … on data` to the file")
 
 
 __all__ = [

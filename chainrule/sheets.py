@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Look:
-    """A picture's channels, height and width; the numbers that are black and white (None: the
-    least and the greatest there are)."""
+    """A picture's channels, height and width; the numbers that are black and white, where they are
+    known (a sheet takes the least and the greatest that it shows)."""
 
     shape: Picture
     bounds: tuple[float, float] | None = None
@@ -45,8 +45,7 @@ class Look:
     def bytes(self, array: Array) -> NDArray[np.uint8]:
         """Numbers [n, *shape] as bytes [n, C, h, w]."""
         values = array.reshape(len(array), *self.shape).astype(np.float64)
-        finite = values[np.isfinite(values)]
-        low, high = self.bounds or (finite.min(initial=0.0), finite.max(initial=1.0))
+        low, high = self.bounds or (0.0, 1.0)
         levels = np.nan_to_num((values - low) / max(high - low, 1e-12))
         return np.asarray(np.clip(np.rint(levels * 255), 0, 255), np.uint8)
 
@@ -61,7 +60,7 @@ def look_of(model: Model, value: Value) -> Look | None:
 def in_units(model: Model, value: Value, array: Array) -> Array:
     """Numbers of a value as the data have them: where an input of as many numbers is normalised, it
     is normalised too. A sigmoid is not: it never leaves 0…1."""
-    twin = _twin(model, value)
+    twin = twin_of(model, value)
     if twin is None or twin.name not in model.statistics or _last(value).op.name == "sigmoid":
         return array
     return undo_statistics({twin.name: array}, model.statistics)[twin.name]
@@ -69,6 +68,10 @@ def in_units(model: Model, value: Value, array: Array) -> Array:
 
 def sheet(rows: Sequence[Array], look: Look, scale: int | None = None) -> NDArray[np.uint8]:
     """Rows of examples [columns, *shape] as one picture [height, width, 3]."""
+    if look.bounds is None:
+        finite = [row[np.isfinite(row)] for row in rows]
+        least = min(float(row.min(initial=0.0)) for row in finite)
+        look = replace(look, bounds=(least, max(float(row.max(initial=least)) for row in finite)))
     return tiled([look.bytes(row) for row in rows], scale)
 
 
@@ -95,7 +98,7 @@ def _picture(model: Model, value: Value) -> Picture | None:
         return shape[0], shape[1], shape[2]
     if len(shape) == 2:
         return (1, shape[0], shape[1]) if min(shape) >= LEAST else None
-    twin = _twin(model, value)
+    twin = twin_of(model, value)
     if twin is not None:
         seen = twin.value.shape
         column = column_of(model, twin)
@@ -113,7 +116,7 @@ def _picture(model: Model, value: Value) -> Picture | None:
 
 def _bounds(model: Model, value: Value) -> tuple[float, float] | None:
     """What the last operation gives, or the data hold."""
-    twin = _twin(model, value)
+    twin = twin_of(model, value)
     column = column_of(model, twin) if twin is not None else None
     normalised = twin is not None and twin.name in model.statistics
     ends = BOUNDS.get(_last(value).op.name)
@@ -129,7 +132,7 @@ def _last(value: Value) -> Value:
     return value
 
 
-def _twin(model: Model, value: Value) -> Leaf | None:
+def twin_of(model: Model, value: Value) -> Leaf | None:
     """The input of as many numbers, of that shape if there is one: what the value imitates."""
     same = [
         f for f in model.evaluation.inputs if f.value.type.is_float and value.type.size > 1

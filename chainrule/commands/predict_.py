@@ -22,9 +22,6 @@ from ..options import (
 
 if TYPE_CHECKING:
     from ..model import Model
-    from ..runtime.data import Field
-
-PREVIEW = 10
 
 
 @click.command("predict")
@@ -33,6 +30,10 @@ PREVIEW = 10
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write .csv, .npz or .json; without it CSV goes to standard output.",
+)  # fmt: skip
+@click.option(
+    "--node", "nodes", multiple=True, metavar="NAME",
+    help="This value instead of the outputs; may be given several times.",
 )  # fmt: skip
 @train_option
 @set_option
@@ -44,6 +45,7 @@ def command(
     file: Path,
     examples: Path,
     output: Path | None,
+    nodes: tuple[str, ...],
     train_name: str | None,
     settings: tuple[str, ...],
     weights: Path | None,
@@ -58,6 +60,7 @@ def command(
     Texts stand in a column, in a list, or in a .txt file, one on each line.
     """
     from ..model import Model
+    from ..predicting import embed, example_fields
     from ..project import open_module, settings_given
     from ..runtime.data import read_examples, write_predictions
     from ..weights import trained
@@ -65,10 +68,13 @@ def command(
     module = open_module(file, settings_given(settings))
     model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
     trained(model, file, weights, out)
-    arrays = read_examples(examples, _fields(model))
-    found = model.predict(arrays)
-    results = dict(found) if isinstance(found, dict) else {_only_output(model): found}
-    results = {**_labelled(model, results), **_spoken(model, results, arrays), **results}
+    arrays = read_examples(examples, example_fields(model, nodes))
+    if nodes:
+        results = embed(model, arrays, nodes)
+    else:
+        found = model.predict(arrays)
+        results = dict(found) if isinstance(found, dict) else {_only_output(model): found}
+        results = {**_labelled(model, results), **_spoken(model, results, arrays), **results}
     if output is None:
         say(_csv(results))
         return
@@ -79,36 +85,6 @@ def command(
 
 def _only_output(model: Model) -> str:
     return model.session.output_names[0]
-
-
-def _fields(model: Model) -> list[Field]:
-    """What the file must hold: the inputs that predictions are made from."""
-    from ..runtime.data import Field
-    from ..runtime.data.dataset import LENGTH
-    from ..sequences import has_steps
-
-    known = {}
-    if model.dataset is not None:
-        from ..project import bind_inputs
-
-        bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
-        fields_of = model.dataset.fields
-        known = {name: fields_of[field] for name, field in bound.items() if field in fields_of}
-    fields = []
-    for leaf in model.evaluation.inputs:
-        if leaf.name in model.session.targets or leaf.name.endswith(LENGTH):
-            continue
-        type, data = leaf.value.type, known.get(leaf.name)
-        columns = data.columns if data is not None and data.size == type.size else ()
-        steps = has_steps(leaf)
-        words = model.vocabularies.get(leaf.name) if steps and type.classes else None
-        fields.append(
-            Field(
-                leaf.name, type.shape, type.dtype, type.classes, columns=columns,
-                sequence=steps, vocabulary=words,
-            )
-        )  # fmt: skip
-    return fields
 
 
 def _labelled(model: Model, results: dict[str, Any]) -> dict[str, Any]:
