@@ -36,7 +36,9 @@ class Taken:
     high: float = math.inf
 
     def __str__(self) -> str:
-        return self.name if self.default is ... else f"{self.name} = {self.default}"
+        if self.default is ...:
+            return self.name
+        return f"{self.name} = {'…' if self.default in (None, '') else self.default}"
 
 
 @dataclass(frozen=True)
