@@ -19,7 +19,7 @@ RULES = (
     equation(
         "binary cross-entropy of a score",
         y * _log1pexp(-x) + (1 - y) * _log1pexp(x),
-        (apply("maximum", x, 0) - x * y) + _log1pexp(-apply("abs", x)),
+        (apply("maximum", x, 0) - x * y) + apply("log1p", apply("exp", -apply("abs", x))),
         "log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|), with one exponential instead of two; nothing"
         " large cancels",
     ),
