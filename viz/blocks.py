@@ -26,21 +26,34 @@ class Box:
     shared: bool = False  # another box, before this one, has the same parameters
     tails: list[str] = field(default_factory=list)  # functions that stand in the box of a layer
     composite: bool = False  # a closed block with layers inside
+    repeats: list[Box] = field(default_factory=list)  # the same layer, applied once more
+    inside: str = ""  # the instance whose other applications stand in `repeats`
+
+    @property
+    def applications(self) -> list[Box]:
+        """Itself and the others that are drawn as it."""
+        return [self, *self.repeats]
 
     @property
     def values(self) -> set[Value]:
-        return {s.value for s in self.steps}
+        return {s.value for b in self.applications for s in b.steps}
 
     @property
     def params(self) -> list[Value]:
-        return list(dict.fromkeys(p for s in self.steps for p in s.params))
+        found = (p for s in self.steps if s.kind != "gradient" for p in s.params)
+        return list(dict.fromkeys(found))
 
     @property
     def inputs(self) -> list[Value]:
         """What comes from other boxes; running statistics are the box's own."""
         own = self.values
-        taken = (v for s in self.steps for v in s.inputs if v.op.name != "state")
+        taken = (v for b in self.applications for v in b.taken)
         return list(dict.fromkeys(v for v in taken if v not in own))
+
+    @property
+    def taken(self) -> list[Value]:
+        """The operands of its own application."""
+        return [v for s in self.steps for v in _taken(s) if v.op.name != "state"]
 
     @property
     def result(self) -> Value:
@@ -74,10 +87,18 @@ class Box:
         return (self.block, words, shapes, self.result.shape, tuple(v.shape for v in self.inputs))
 
 
+def _taken(s: Step) -> tuple[Value, ...]:
+    """A gradient is drawn as coming from what it is the gradient of."""
+    return s.inputs if s.of is None else (s.of,)
+
+
 def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
     """The boxes in order. `depth` counts levels of nesting; None opens every block that learns."""
     learned = _paths_with_params(equations)
-    paths = {v: _shown_path(_instance(v), depth, learned) for v in equations.steps}
+    paths = {
+        v: "" if step.kind == "gradient" else _shown_path(_instance(v), depth, learned)
+        for v, step in equations.steps.items()
+    }
     outer = {p.rpartition(".")[0] for p in paths.values()}
     made: dict[tuple[str, int], Box] = {}
     seen: Counter[tuple[object, ...]] = Counter()
@@ -162,22 +183,37 @@ def packed(found: Sequence[Box], names: Mapping[int, str], kept: set[Value]) -> 
     made: dict[Value, Box] = {}
     result: list[Box] = []
     for b in found:
-        (v,) = b.inputs if len(b.inputs) == 1 else (None,)
-        layer = made.get(v) if v is not None else None
-        fits = layer is not None and bool(layer.params) and not layer.composite
-        if v is None or layer is None or not fits or id(b) not in names:
+        layer = _layer_before(b, made) if id(b) in names else None
+        whole = None
+        if layer is not None and not any(users[v] > 1 or v in kept for v in b.inputs):
+            whole = _joined(layer, b, names[id(b)])
+        if layer is not None and whole is not None:
+            result[result.index(layer)] = whole
+        else:
             result.append(b)
-            made.update(dict.fromkeys(b.values, b))
-            continue
-        if users[v] > 1 or v in kept or layer.result is not v:
-            result.append(b)
-            made.update(dict.fromkeys(b.values, b))
-            continue
-        whole = Box(layer.path, layer.block, [*layer.steps, *b.steps], layer.shared,
-                    [*layer.tails, names[id(b)]])  # fmt: skip
-        result[result.index(layer)] = whole
-        made.update(dict.fromkeys(whole.values, whole))
+        made.update(dict.fromkeys((whole or b).values, whole or b))
     return result
+
+
+def _layer_before(b: Box, made: Mapping[Value, Box]) -> Box | None:
+    """The layer whose results alone the box takes, in each of its applications."""
+    sources = {id(made[v]) for v in b.inputs if v in made}
+    if len(sources) != 1 or any(v not in made for v in b.inputs):
+        return None
+    layer = made[b.inputs[0]]
+    fits = bool(layer.params) and not layer.composite and layer.inside == b.inside
+    if not fits or len(layer.repeats) != len(b.repeats):
+        return None
+    pairs = zip(layer.applications, b.applications, strict=True)
+    return layer if all(x.inputs == [a.result] for a, x in pairs if x.steps) else None
+
+
+def _joined(layer: Box, b: Box, name: str) -> Box:
+    """The layer with a function in its box, in each application."""
+    pairs = zip(layer.repeats, b.repeats, strict=True)
+    again = [Box(a.path, a.block, [*a.steps, *x.steps], a.shared) for a, x in pairs]
+    return Box(layer.path, layer.block, [*layer.steps, *b.steps], layer.shared,
+               [*layer.tails, name], repeats=again, inside=layer.inside)  # fmt: skip
 
 
 # ---------------------------------------------------------------- folding equal boxes

@@ -16,10 +16,12 @@ from functools import cached_property
 from ..compiler.graph import Graph, Output, topological
 from ..compiler.graph import leaf as make_leaf
 from ..compiler.value import Value
-from .seen import bare
+from .draws import drawn, inside_draws
+from .seen import bare, from_library
 from .wholes import Inner, inner, is_part_of_whole
 
 LEAVES = ("input", "param", "state", "scalar")
+NUMBERS = ("normal", "uniform")  # draws that stand for themselves
 PRODUCTS = ("matmul", "convolve", "convolve_transposed")
 
 
@@ -29,8 +31,9 @@ class Step:
 
     value: Value
     operands: tuple[Value, ...]
-    kind: str  # affine, elementwise, loss, function
+    kind: str  # affine, elementwise, loss, function, draw, gradient
     inside: tuple[Value, ...] = ()  # every value the equation computes, itself included
+    of: Value | None = None  # of a gradient that the net itself computes: the last value it needs
 
     @property
     def params(self) -> tuple[Value, ...]:
@@ -105,8 +108,8 @@ def equations(
     losses = {o.value for o in chosen if o.kind == "loss"}
     steps = {}
     for v in order:
-        if v in anchors and v.op.family != "leaf":
-            steps[v] = _step(v, anchors, v in losses)
+        if v in anchors and v.op.family != "leaf" and v.op.name not in NUMBERS:
+            steps[v] = _step(v, anchors, v in losses, order)
     # In the order of use, so that names are numbered as a reader meets them.
     met = [a for step in steps.values() for a in (*step.operands, step.value)]
     stand_in = {v: _stand_in(v, k) for k, v in enumerate(dict.fromkeys(met))}
@@ -180,22 +183,19 @@ def _stand_in(v: Value, number: int) -> Value:
     return make_leaf(kind, f"v{number}", v.type, v.origin.span)
 
 
-def from_library(v: Value) -> bool:
-    """Whether the value's equation stands in the standard library, not in the user's file."""
-    span = v.origin.span
-    return span is not None and span.source.name.startswith("<chainrule>")
-
-
 def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
     """Leaves, results of blocks, labels as one-hot, and names the reader knows."""
     with_params = {v.origin.instance for v in order if any(a.op.name == "param" for a in v.args)}
     # What a bias is added to has no name in a textbook: Z = W ∗ X + b.
     inner = {a for v in order if v.op.name == "add" and _is_affine(v) for a in v.args}
     anchors = {v for v in order if v.op.name in LEAVES}
+    within = inside_draws(order)
+    anchors.update(v for v in order if drawn(v) and v not in within)
+    anchors.update(v for v in order if is_bar(v))
     for v in order:
         named = _is_named(v, with_params) and not (v in inner and from_library(v))
         told = v.op.name == "one_hot" or v.op.family == "part" or is_sum_of_squares(v)
-        if v in ends or told or named:
+        if (v in ends or told or named) and v not in within:
             anchors.add(v)
         anchors.update(_around_layer(v))
         for a in v.args:
@@ -205,7 +205,24 @@ def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
                 and not (v in ends and v.op.name == "cast")
             ):
                 anchors.add(a)
+    slopes = _slopes(order, ends)
+    inner_slopes = {v for v in order if v.origin.role == "backward" and v not in slopes}
+    anchors = (anchors | slopes) - inner_slopes
     return {v for v in anchors if v.op.family != "leaf" or v.op.name in LEAVES}
+
+
+def _slopes(order: Iterable[Value], ends: set[Value]) -> set[Value]:
+    """What `grad(y, x)` gives to the net itself; what it computes on its way has no name."""
+    found = {v for v in ends if v.origin.role == "backward"}
+    for v in order:
+        if v.origin.role == "forward":
+            found.update(a for a in v.args if a.origin.role == "backward" and _computes(a))
+    return found
+
+
+def _computes(v: Value) -> bool:
+    """Not a number repeated."""
+    return bool(v.args) and not bare(v).is_constant
 
 
 def _around_layer(v: Value) -> list[Value]:
@@ -219,9 +236,16 @@ def _around_layer(v: Value) -> list[Value]:
             return found
     through = ("add", "sigmoid", "tanh", "maximum")
     added = v.op.name == "add" and _is_affine(v)
+    if v.op.name in ("sigmoid", "tanh") and len(v.shape) == 3 and _is_affine(v.args[0]):
+        return [v.args[0], v]  # pooling behind it is another step
     if v.op.name in through and not added:
         return [a for a in v.args if a.op.family != "leaf" and _is_affine(a)]
     return []
+
+
+def is_bar(v: Value) -> bool:
+    """A `stop_gradient` that the user wrote: no gradient goes past it."""
+    return v.op.name == "stop_gradient" and not from_library(v) and v.type.batched
 
 
 def is_sum_of_squares(v: Value) -> bool:
@@ -250,7 +274,7 @@ def _leaves_block(a: Value, user: Value) -> bool:
     )
 
 
-def _step(v: Value, anchors: set[Value], is_loss: bool) -> Step:
+def _step(v: Value, anchors: set[Value], is_loss: bool, order: tuple[Value, ...]) -> Step:
     operands: dict[Value, None] = {}
     inside: list[Value] = []
     seen = {v}
@@ -265,12 +289,17 @@ def _step(v: Value, anchors: set[Value], is_loss: bool) -> Step:
                 seen.add(a)
                 stack.append(a)
     found = tuple(sorted(operands, key=_leaf_order))
+    if v.origin.role == "backward":
+        of = next((a for a in reversed(order) if a in operands and a.type.batched), None)
+        return Step(v, found, "gradient", tuple(reversed(inside)), of)
     return Step(v, found, _kind(v, found, inside, is_loss), tuple(reversed(inside)))
 
 
 def _kind(v: Value, operands: tuple[Value, ...], inside: list[Value], is_loss: bool) -> str:
     if is_loss:
         return "loss"
+    if drawn(v):
+        return "draw"
     if _is_affine(v):
         return "affine"
     data = [a for a in operands if a.op.name != "param"]

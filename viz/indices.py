@@ -235,7 +235,9 @@ class _Elements:
     def _outer(self, v: Value, index: str, used: frozenset[str]) -> Term:
         x, y = v.args
         first = 1 if x.shape[0] > 1 else 0
-        return t.factors(self.element(x, index[:first], used), self.element(y, index[first:], used))
+        parts = [self.element(x, index[:first], used), self.element(y, index[first:], used)]
+        # δ, the larger one, stands before what it multiplies.
+        return t.factors(*sorted(parts, key=lambda p: -p.size))
 
     def _matmul(self, v: Value, index: str, used: frozenset[str]) -> Term:
         x, y = v.args

@@ -15,11 +15,18 @@ from dataclasses import dataclass
 
 from ..compiler.value import Value
 from . import terms as t
-from .equations import Equations, Step, from_library, is_sum_of_squares
+from .draws import LETTERS, drawn
+from .equations import Equations, Step, is_sum_of_squares
 from .formula import right_hand_side
 from .image_names import image_chain, image_names
+from .seen import from_library
 from .terms import Term
 from .unicode import unicode
+
+LETTERS_OF_BLOCKS = {
+    "softmax": "p", "sigmoid": "p", "kl_normal": "KL", "binary_cross_entropy": "BCE",
+    "binary_cross_entropy_with_logits": "BCE",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,9 +203,12 @@ def wanted_name(v: Value, equations: Equations) -> str:
     step = equations.steps.get(v)
     if step is not None and step.kind == "loss":
         losses = [s for s in equations.steps.values() if s.kind == "loss"]
-        return "L" if len(losses) == 1 else _last(v.origin.name) or "L"
+        called = [o.name for o in equations.graph.of_kind("loss") if o.value is v]
+        return "L" if len(losses) == 1 or not called else called[0]
     if is_sum_of_squares(v):
         return "S"
+    if drawn(v):
+        return _last(v.origin.name) or LETTERS[drawn(v)]
     name = _last(v.origin.name) or _last(str(v.attrs.get("name", "")))
     if step is not None and v.origin.name == equations.graph.name:
         name = "output"  # an output without a name has the net's
@@ -218,7 +228,7 @@ def _last(path: str) -> str:
 
 
 def _block_letter(step: Step) -> str:
-    return "p" if step.block in ("softmax", "sigmoid") else step.block or step.value.op.name
+    return LETTERS_OF_BLOCKS.get(step.block) or step.block or step.value.op.name
 
 
 def function_name(equations: Equations, v: Value) -> str:

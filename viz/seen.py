@@ -15,6 +15,12 @@ def bare(v: Value) -> Value:
     return v
 
 
+def from_library(v: Value) -> bool:
+    """Whether the value's equation stands in the standard library, not in the user's file."""
+    span = v.origin.span
+    return span is not None and span.source.name.startswith("<chainrule>")
+
+
 def ratio_of(v: Value) -> tuple[Value, Value] | None:
     """What stands above and below the line, where v is a quotient."""
     if v.op.name == "div":

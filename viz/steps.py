@@ -18,7 +18,7 @@ from ..compiler.op import operation
 from ..compiler.scans.build import Recurrence, pieces
 from ..compiler.value import Value
 from . import terms as t
-from .equations import Equations, equations, merged, rebuilt
+from .equations import NUMBERS, Equations, equations, merged, rebuilt
 from .formula import formula, right_hand_side
 from .names import numbered_names
 from .terms import Term
@@ -202,7 +202,7 @@ def _changing(cell: Cell) -> set[Value]:
     """What differs from step to step."""
     found = {*cell.carried, *cell.slices}
     for v in cell.step.nodes:
-        if any(a in found for a in v.args) or v.op.family == "draw":
+        if any(a in found for a in v.args) or v.op.name in NUMBERS:
             found.add(v)
     return found | set(cell.next)
 

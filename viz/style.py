@@ -63,9 +63,12 @@ _MEANINGS = {
     "metric": (GREY, "#F2F2F2", "#2E3238", "box"),
     "block": (GREEN, "#DDF2EA", "#0B3B2E", "box"),
     "gradient": (RED, "#FDEEE5", "#43200C", "box"),
+    "draw": (PURPLE, "#FBF0F6", "#35213A", "ellipse"),
+    "sample": (PURPLE, "#F6E3EE", "#41213A", "box"),
+    "frozen": (GREY, "#E4E4E4", "#33373D", "box"),
     "other": (GREY, "#F7F7F7", "#2A2E34", "box"),
 }
-_DASHED = {"metric", "constant"}
+_DASHED = {"metric", "constant", "draw"}
 
 
 def _paints(dark: bool) -> dict[str, Paint]:

@@ -220,7 +220,8 @@ def _named(meaning: Meaning, name: str, e: s.Expr, scope: Scope) -> Meaning:
     """A computed value takes the name of its equation; a second name for a value does not rename
     it.
     """
-    if isinstance(meaning, Value) and meaning.args and not isinstance(e, s.Name | s.Attribute):
+    computed = isinstance(meaning, Value) and meaning.op.family != "leaf"
+    if isinstance(meaning, Value) and computed and not isinstance(e, s.Name | s.Attribute):
         return meaning.named(name, f"{scope.path}.{name}" if scope.path else name)
     return meaning
 
