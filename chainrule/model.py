@@ -355,6 +355,38 @@ class Model:
 
         return generate(self, name, start, inputs, options)
 
+    def sample(
+        self,
+        count: int = 64,
+        *,
+        node: str | None = None,
+        seed: int | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Array:
+        """Samples [count, *shape] of an output that depends on no input, only on draws; `given`:
+        the classes of the labels that it depends on. The first k are the same for any count."""
+        from .sampling import samples
+
+        return samples(self, count, node=node, seed=seed, given=given)
+
+    def interpolate(
+        self,
+        rows: int = 8,
+        steps: int = 10,
+        *,
+        node: str | None = None,
+        seed: int | None = None,
+        given: Mapping[str, Any] | None = None,
+        spherical: bool | None = None,
+    ) -> Array:
+        """[rows, steps, *shape]: from sample to sample through latent space, by default on a circle
+        where the draws are normal."""
+        from .latent import interpolate
+        from .sampling import Sampler
+
+        sampler = Sampler(self, node, given)
+        return interpolate(sampler, rows, steps, seed=seed, spherical=spherical)
+
     def _batches(self, given: Mapping[str, Any]) -> dict[str, Array]:
         return batches(self.evaluation.leaves, given, lambda: self.vocabularies)
 
