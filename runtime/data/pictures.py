@@ -86,7 +86,7 @@ def _changed(column: Column, augment: Augment, shape: Picture) -> Column:
     channels, height, width = shape
     h, w = augment.extent(height, width)
     kept = replace(
-        column, image=shape, augment=augment, field=_resized(column.field, (channels, h, w))
+        column, image=shape, augment=augment, field=resized_field(column.field, (channels, h, w))
     )
     if (h, w) == (height, width) or column.mean is None or column.mean.size <= channels:
         return kept
@@ -105,7 +105,7 @@ def _middle(column: Column, values: Array, outside: float) -> Array:
     return bare.rows(slice(0, 1), "f64").reshape(column.image[0], h, w) + outside
 
 
-def _resized(field: Field, picture: Picture) -> Field:
+def resized_field(field: Field, picture: Picture) -> Field:
     """[3, 32, 32], [28, 28] and [784] each keep their form."""
     shape: Shape = field.shape
     if len(shape) >= 2:

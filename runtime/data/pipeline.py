@@ -20,6 +20,7 @@ from . import (  # noqa: F401  (they declare)
     idx,
     images,
     pairs,
+    resizing,
     scenes,
     sequence_steps,
     steps,

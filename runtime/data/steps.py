@@ -28,7 +28,10 @@ def unknown_field(given: Given, at: str, name: str, dataset: Dataset) -> Failure
     return given.fail("E408", message, at, help=near or f"its fields are {shown}")
 
 
-def _known(dataset: Dataset, given: Given, at: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def known_fields(
+    dataset: Dataset, given: Given, at: str, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The names, all of which the set has. Raises Failure E408."""
     for name in names:
         if name not in dataset.fields:
             raise unknown_field(given, at, name, dataset)
@@ -128,7 +131,7 @@ def normalize(dataset: Dataset, given: Given) -> Dataset:
     `per = "channel"` or `per = "field"` says otherwise. Targets are left alone unless named.
     """
     asked = given.names("fields")
-    fields = _known(dataset, given, "fields", asked or _numeric_inputs(dataset))
+    fields = known_fields(dataset, given, "fields", asked or _numeric_inputs(dataset))
     if not fields:
         raise given.fail("E408", f"`{dataset.name}` has no numeric input to normalize")
     per = given.values["per"]
@@ -174,7 +177,7 @@ def one_hot(dataset: Dataset, given: Given) -> Dataset:
     labelled = [n for n, f in dataset.fields.items() if f.classes is not None and not f.shape]
     asked = given.names("fields")
     default = tuple(n for n in labelled if dataset.fields[n].target)
-    fields = _known(dataset, given, "fields", asked or default)
+    fields = known_fields(dataset, given, "fields", asked or default)
     for name in fields:
         if name not in labelled:
             message = f"`{dataset.fields[name]}` is not a class"
@@ -228,7 +231,7 @@ def rename(dataset: Dataset, given: Given) -> Dataset:
     """`rename(image = pixels)`: the field `pixels` is called `image` from here on."""
     new_names = {}
     for new, old in given.values.items():
-        _known(dataset, given, new, (str(old),))
+        known_fields(dataset, given, new, (str(old),))
         if str(old) in new_names:
             raise given.fail("E409", f"`{old}` is renamed twice", new)
         new_names[str(old)] = new
@@ -257,14 +260,14 @@ def select(dataset: Dataset, given: Given) -> Dataset:
     if not kept:
         raise given.fail("E409", "`select` needs at least one field")
     for place, name in given.values.items():
-        _known(dataset, given, place, (str(name),))
+        known_fields(dataset, given, place, (str(name),))
     return dataset.mapped(lambda columns: {name: columns[name] for name in kept})
 
 
 @step("reshape", Parameter("field", "name"), Parameter("shape", "sizes"))
 def reshape(dataset: Dataset, given: Given) -> Dataset:
     """The same numbers in another shape: `reshape(image, [1, 28, 28])`."""
-    (name,) = _known(dataset, given, "field", (str(given.values["field"]),))
+    (name,) = known_fields(dataset, given, "field", (str(given.values["field"]),))
     field, shape = dataset.fields[name], given.sizes("shape")
     if int(np.prod(shape, dtype=object)) != field.size:
         message = (
@@ -279,7 +282,7 @@ def reshape(dataset: Dataset, given: Given) -> Dataset:
 def flatten(dataset: Dataset, given: Given) -> Dataset:
     """Every input of two or more axes as one row of numbers: [28, 28] becomes [784]."""
     deep = tuple(n for n, f in dataset.fields.items() if len(f.shape) > 1 and not f.target)
-    for name in _known(dataset, given, "fields", given.names("fields") or deep):
+    for name in known_fields(dataset, given, "fields", given.names("fields") or deep):
         size = dataset.fields[name].size
 
         def change(columns: Columns, name: str = name, size: int = size) -> Columns:
