@@ -91,18 +91,20 @@ class Maker:
         return scatter(given, made)
 
     def _texts(self, one: Exhibit) -> str:
-        """Texts of the net's `generate` declaration; of what it is given, some examples'."""
+        """Texts of the net's `generate` declaration: of its own source and of some examples', where
+        the net is given a text."""
         model, count = self.model, self.count or TEXTS
         declared = next(g for g in model.module.generates if g.name.id == one.name)
         writer = Writer(model, declared, {})
-        sources = [] if writer.settings.source is not None else writer.sources(self._part)[:count]
+        own = writer.settings.source
+        sources = [own] if own is not None else []
+        sources += writer.sources(self._part)[: count - len(sources)]
         if sources:
             name = next(f.name for f in writer.net.inputs if f.name in model.vocabularies)
-            texts = writer.write({name: sources})
-            lines = [f"{sources[t.example]} → {t}" for t in texts]
+            lines = [f"{sources[t.example]} → {t}" for t in writer.write({name: sources})]
         else:
             writer = Writer(model, declared, {"samples": count} if writer.settings.draws else {})
-            lines = [str(t) for t in writer.write({})]
+            lines = [str(t).strip("\n") for t in writer.write({})]
         return "\n\n".join(lines) + "\n"
 
     # ------------------------------------------------------------ what stays the same
