@@ -1,11 +1,39 @@
-"""Which output of a net answers which target, for reports.
+"""Which output of a net answers which target, and a report on how well.
 
-In: the graph of a net in use, the name of a target. Out: the name of the output that predicts it.
+In: the graph of a net in use, the name of a target; a model and examples. Out: the name of the
+output that predicts it; a report on the first target that has one.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .compiler.graph import Graph
+from .runtime import metrics
+from .runtime.feeding import Feeder
+
+if TYPE_CHECKING:
+    from .model import Model
+
+TOP = (3, 5)  # the k of the top-k shares in a report
+
+
+def report(model: Model, feeder: Feeder) -> metrics.Report | None:
+    """`Model.report`."""
+    for target in model.session.targets:
+        type = model.evaluation.leaves[target].value.type
+        output = answer(model.evaluation, target)
+        if output is None:
+            continue
+        arrays = feeder.arrays
+        found, truth = model.session.predict(arrays)[output], arrays[target]
+        field = feeder.part.columns[feeder.requests[target].field].field
+        classes = type.classes or field.classes
+        if classes is None or type.size not in (1, classes):
+            return metrics.regression_report(found, truth)
+        labels = truth if type.classes else metrics.classes_of(truth)
+        return metrics.class_report(found, labels, classes, field.labels, TOP)
+    return None
 
 
 def answer(graph: Graph, target: str) -> str | None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from . import project
-from .answers import answer
-from .arrays import Arrays, dataset_from, declared_inputs, named
+from .answers import report
+from .arrays import Arrays, dataset_from
 from .compiler.elaborate import Module
 from .compiler.graph import Graph
-from .compiler.pipeline import evaluation, forward, gradients, step
+from .compiler.pipeline import evaluation, step
 from .dsl import syntax as ast
 from .dsl.diagnostics import Failure, fail
 from .parameters import Parameters
@@ -29,7 +29,7 @@ from .runtime.data import Dataset, Vocabulary, apply_statistics
 from .runtime.device import Device
 from .runtime.feeding import Feeder
 from .runtime.history import History
-from .runtime.session import Session, longest, part_of, requests_for, with_lengths
+from .runtime.session import Session, requests_for
 from .runtime.train.job import Job, Outcome
 from .runtime.train.loop import train
 from .runtime.train.observer import Observer
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .summary import Summary
 
 Array = NDArray[Any]
-TOP = (3, 5)  # the k of the top-k shares in a report
 
 
 class Model:
@@ -307,21 +306,7 @@ class Model:
     ) -> metrics.Report | None:
         """Confusion matrix, precision, recall and top-k of a classifier; R² and errors of a
         regression; None where outputs and targets cannot be told apart."""
-        feeder = self.feeder(part, data)
-        for target in self.session.targets:
-            type = self.evaluation.leaves[target].value.type
-            output = answer(self.evaluation, target)
-            if output is None:
-                continue
-            arrays = feeder.arrays
-            found, truth = self.session.predict(arrays)[output], arrays[target]
-            field = feeder.part.columns[feeder.requests[target].field].field
-            classes = type.classes or field.classes
-            if classes is None or type.size not in (1, classes):
-                return metrics.regression_report(found, truth)
-            labels = truth if type.classes else metrics.classes_of(truth)
-            return metrics.class_report(found, labels, classes, field.labels, TOP)
-        return None
+        return report(self, self.feeder(part, data))
 
     def predict(self, inputs: Any, *, batch: int = 512, nodes: Sequence[str] | None = None) -> Any:
         """The outputs for some examples, in the units of the data.
@@ -387,13 +372,6 @@ class Model:
         sampler = Sampler(self, node, given)
         return interpolate(sampler, rows, steps, seed=seed, spherical=spherical)
 
-    def _batches(self, given: Mapping[str, Any]) -> dict[str, Array]:
-        return batches(self.evaluation.leaves, given, lambda: self.vocabularies)
-
-    @property
-    def _input_names(self) -> list[str]:
-        return list(declared_inputs(self.net))
-
     @property
     def statistics(self) -> dict[str, dict[str, list[float]]]:
         """Mean and deviation of normalised fields, by input: from a file, else from the data."""
@@ -407,42 +385,17 @@ class Model:
 
     def examples(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """Examples by input name as programs take them: texts numbered, numbers normalised."""
-        return apply_statistics(self._batches(given), self.statistics)
+        ready = batches(self.evaluation.leaves, given, lambda: self.vocabularies)
+        return apply_statistics(ready, self.statistics)
 
     def gradients(self, inputs: Arrays, targets: Arrays | None = None) -> dict[str, Array]:
         """∂L/∂parameter of the mean loss over the given examples, by parameter name.
 
         `inputs`: arrays by input name; `targets` likewise, or everything in `inputs`.
         """
-        arrays = named(inputs, self._input_names if targets is None else
-                       [n for n in self._input_names if n not in self.session.targets])  # fmt: skip
-        if targets is not None:
-            arrays |= named(targets, list(self.session.targets))
-        ready = with_lengths(self.evaluation, self._batches(arrays))
-        if len({len(a) for a in ready.values()}) != 1:
-            raise fail("E610", "the arrays hold different numbers of examples")
-        count = len(next(iter(ready.values())))
-        program = self.session.program("gradients", self._gradient_graph, count)
-        missing = [n for n in program.inputs if n not in ready]
-        if missing:
-            raise fail("E610", f"the input `{missing[0]}` is not given")
-        program.push(self.session.values)
-        for name in program.inputs:
-            program.loaded.write(name, ready[name])
-        steps = longest(self.evaluation, ready, slice(None))
-        if steps:
-            program.loaded.run(count, seed=self.settings.seed, lengths=steps)
-        else:
-            program.loaded.run(count, seed=self.settings.seed)
-        return {
-            str(o.target.attrs["name"]): program.loaded.read(o.name)
-            for o in program.graph.of_kind("gradient")
-            if o.target is not None
-        }
+        from .differentiating import gradients
 
-    def _gradient_graph(self) -> Graph:
-        graph = gradients(forward(self.module, self.name, dtype=self.dtype, sizes=self.sizes))
-        return part_of(graph, "gradient")
+        return gradients(self, inputs, targets)
 
     # ------------------------------------------------------------ files
 
