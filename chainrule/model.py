@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from . import project
-from .answers import report
+from .answers import report as reported
 from .arrays import Arrays, dataset_from
 from .compiler.elaborate import Module
 from .compiler.graph import Graph
@@ -306,7 +306,7 @@ class Model:
     ) -> metrics.Report | None:
         """Confusion matrix, precision, recall and top-k of a classifier; R² and errors of a
         regression; None where outputs and targets cannot be told apart."""
-        return report(self, self.feeder(part, data))
+        return reported(self, self.feeder(part, data))
 
     def predict(self, inputs: Any, *, batch: int = 512, nodes: Sequence[str] | None = None) -> Any:
         """The outputs for some examples, in the units of the data.
