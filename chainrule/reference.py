@@ -43,7 +43,8 @@ STATEMENTS = {
 # How a function that is no operation of its own is written, and what it does where its code does
 # not say.
 USAGE = {
-    "bernoulli": ("bernoulli(p, like = x)", ""),
+    "bernoulli": ("bernoulli(p, shape) or bernoulli(p, like = x)", ""),
+    "categorical": ("categorical(p) or categorical(scores = z)", ""),
     "classes": ("classes(x)", ""),
     "flatten": ("flatten(x)", "The elements of one example as one vector."),
     "grad": ("grad(y, x)", ""),
@@ -54,14 +55,22 @@ USAGE = {
     "max": ("max(x, axis, over, keep)", "The greatest element; `max(a, b)`: the greater of two."),
     "mean": ("mean(x, axis, over, keep)", ""),
     "min": ("min(x, axis, over, keep)", "The smallest element; `min(a, b)`: the smaller of two."),
-    "normal": ("normal(shape, mean = 0, std = 1)", "Normal numbers, drawn anew for each example."),
+    "normal": (
+        "normal(shape, mean = 0, std = 1) or normal(mean, std)",
+        """Normal numbers, drawn anew for each example; without a shape, one for each element of the
+        mean and the deviation.""",
+    ),
     "one_hot": ("one_hot(label, classes)", ""),
     "pad": ("pad(x, padding, value = 0)", ""),
     "pair": ("pair(n)", ""),
     "per_channel": ("per_channel(v, like = x)", ""),
     "rank": ("rank(x)", ""),
     "size": ("size(x, axis)", ""),
-    "uniform": ("uniform(shape, low = 0, high = 1)", "Even numbers, drawn anew for each example."),
+    "uniform": (
+        "uniform(shape, low = 0, high = 1) or uniform(low, high)",
+        """Evenly spread numbers, drawn anew for each example; without a shape, one for each element
+        of the limits.""",
+    ),
     "windows": (
         "windows(x, kernel, stride = 1, dilation = 1, padding = 0, value = 0, axes)",
         "",
@@ -145,7 +154,7 @@ def _function(name: str) -> Entry:
     from .compiler.elaborate.functions import documentation
 
     usage, text = USAGE[name]
-    return Entry(name, "function", usage, text or _tidy(documentation(name)))
+    return Entry(name, "function", usage, _tidy(text or documentation(name)))
 
 
 def _operation(op: Any) -> Entry:

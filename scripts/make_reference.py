@@ -29,6 +29,8 @@ TITLES = {
     "normalisation.net": "Normalisation",
     "activations.net": "Activations",
     "losses.net": "Losses",
+    "generative.net": "Losses of generative networks",
+    "draws.net": "Draws that gradients pass, and noise",
     "metrics.net": "Metrics",
     "initialisers.net": "Initialisers (after `~`)",
     "optimizers.net": "Optimizers",
