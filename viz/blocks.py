@@ -205,7 +205,7 @@ def _layer_before(b: Box, made: Mapping[Value, Box]) -> Box | None:
     if not fits or len(layer.repeats) != len(b.repeats):
         return None
     pairs = zip(layer.applications, b.applications, strict=True)
-    return layer if all(x.inputs == [a.result] for a, x in pairs if x.steps) else None
+    return layer if all(x.taken == [a.result] for a, x in pairs if x.steps) else None
 
 
 def _joined(layer: Box, b: Box, name: str) -> Box:

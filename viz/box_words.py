@@ -59,7 +59,8 @@ class Words:
         if self.terse and b.composite and name.startswith(b.block):
             heading = name
         if self.terse:
-            told = [", ".join(w for w in (*geometry[1:], *b.tails) if not w.startswith("padding"))]
+            said = [w for w in (*geometry[1:], *b.tails) if w and not w.startswith("padding")]
+            told = [", ".join(said)]
             return [heading, *(told if told[0] else []), *(["shared"] if b.shared else [])]
         size = "shared parameters" if b.shared else f"{counted(b.size)} parameters"
         return [heading, *([name] if name != b.block else []), *more, size]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ..compiler.graph import Graph
+from ..compiler.graph import Graph, topological
 from ..compiler.value import Value
 from .applications import application
 from .blocks import Box, Fold, block_name, folds
@@ -46,6 +46,8 @@ class LayerPicture:
     main: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        outputs = self.equations.graph.outputs
+        self.needed = set(topological(o.value for o in outputs if o.kind != "metric"))
         self.frozen = {p.value for p in self.equations.graph.params if p.frozen}
         if self.terse:
             self.found = [b for b in self.found if self._meaning(b) != "metric"] or self.found
@@ -245,8 +247,7 @@ class LayerPicture:
     def _meaning(self, b: Box) -> str:
         if any(s.kind == "loss" for s in b.steps):
             return "loss"
-        metrics = {o.value for o in self.equations.graph.of_kind("metric")}
-        if any(v in metrics for v in b.values) or not b.result.type.is_float:
+        if not b.result.type.is_float or not any(v in self.needed for v in b.values):
             return "metric"
         if any(s.kind == "draw" for s in b.steps):
             return "draw"

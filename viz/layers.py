@@ -100,6 +100,8 @@ def _function_names(found: Equations, given: Sequence[Box]) -> dict[int, str]:
         normal = all(s.value in found.inner for s in b.steps)
         if normal or b.block in ("dropout", "spatial_dropout"):
             called[id(b)] = b.block
+        elif all(x.op.family == "view" and x.type.size == 1 for s in b.steps for x in s.inside):
+            called[id(b)] = ""  # the only element of a vector
         elif simple and len(b.steps) == 1:
             called[id(b)] = b.block or function_name(found, b.result)
     return called

@@ -220,6 +220,8 @@ def wanted_name(v: Value, equations: Equations) -> str:
         return "v"
     if step.value.op.name == "add" and step.kind == "function" and not from_library(step.value):
         return "s"
+    if step.kind == "elementwise" and v.origin.instance and not v.shape:
+        return _block_letter(step)
     return {"affine": "z", "elementwise": "a"}.get(step.kind) or _block_letter(step)
 
 
