@@ -55,8 +55,10 @@ def written(value: Any) -> str:
 
 def check_overrides(module: Module) -> None:
     """Raise Failure E272 for a `--set` that nothing answered to. After elaboration only."""
+    known = [x.name.id for net in module.nets.values() for x in net.settings]
     for name in module.unused_overrides():
-        known = [x.name.id for net in module.nets.values() for x in net.settings]
+        if name in known:  # another net of the file has it: that one may be trained next
+            continue
         known += list(module.consts)
         near = did_you_mean(name, known)
         shown = near or (f"there are {', '.join(known)}" if known else "the file has no settings")

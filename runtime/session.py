@@ -146,21 +146,38 @@ def _check_memory(leaves: Sequence[Leaf]) -> None:
 
 
 def _from_file(leaf: Leaf, folder: Path) -> Array:
-    path = folder / leaf.file
+    """The array that `param … from "file"` means: of the parameter's name, or of the name after a
+    colon. Raises Failure E540 to E543 and E549."""
+    path, wanted = named_in(leaf.file, folder)
     try:
         found = load_weights(path)
     except Failure as failure:
         raise fail(failure.diagnostics[0].code, failure.diagnostics[0].message, leaf.span,
                    help=failure.diagnostics[0].help) from failure  # fmt: skip
-    name = leaf.name if leaf.name in found else leaf.name.rsplit(".", 1)[-1]
+    name = wanted or (leaf.name if leaf.name in found else leaf.name.rsplit(".", 1)[-1])
     if name not in found:
-        near = did_you_mean(leaf.name, found)
-        raise fail("E543", f"`{path}` holds no `{leaf.name}`", leaf.span, help=near)
-    array = found[name]
-    if array.shape != leaf.value.shape:
-        message = f"`{name}` is {list(array.shape)} in `{path}`, and {leaf.value.type} here"
-        raise fail("E543", message, leaf.span)
-    return array.astype(leaf.value.type.numpy)
+        shown = ", ".join(f"`{n}`" for n in list(found)[:8]) + (", …" if len(found) > 8 else "")
+        way_out = did_you_mean(wanted or leaf.name, found) or f"it holds {shown}"
+        if not wanted:
+            way_out += f'; name one: `from "{leaf.file}:NAME"`'
+        raise fail("E543", f"`{path}` holds no `{wanted or leaf.name}`", leaf.span, help=way_out)
+    array, type = found[name], leaf.value.type
+    if array.shape != type.shape:
+        message = f"`{name}` is {list(array.shape)} in `{path}`, and {list(type.shape)} here"
+        turned = array.ndim == 2 and array.shape[::-1] == type.shape
+        way_out = "it is turned round: transpose it where it is saved" if turned else ""
+        raise fail("E543", message, leaf.span, help=way_out or "give both the same sizes")
+    if array.dtype.kind != type.numpy.kind:
+        raise fail("E549", f"`{name}` in `{path}` holds {array.dtype}, and {type.dtype} is wanted",
+                   leaf.span, help="save it in the element type of the parameter")  # fmt: skip
+    return array.astype(type.numpy)
+
+
+def named_in(text: str, folder: Path) -> tuple[Path, str]:
+    """The file, and the name after its last colon: `w.safetensors:conv1.weight`."""
+    file, colon, name = text.rpartition(":")
+    is_file = file.endswith(".safetensors") or (folder / file).is_file()
+    return (folder / file, name) if colon and file and is_file else (folder / text, "")
 
 
 class Means:

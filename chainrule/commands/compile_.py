@@ -56,10 +56,12 @@ def command(
     and launches.json, which says what runs in which order.
     """
     from ..model import Model
-    from ..project import open_module, output_folder, settings_given
+    from ..project import choose_train, open_module, output_folder, settings_given
 
     module = open_module(file, settings_given(settings))
-    model = Model(module, train=train_name, device="plain", data_root=data_root)
+    model = Model(
+        module, train=choose_train(module, train_name), device="plain", data_root=data_root
+    )
     plan = _plan(model, step, batch)
     folder = output_folder(file, out)
     if target == "cuda":

@@ -66,7 +66,7 @@ def command(
     from ..dsl.diagnostics import fail
     from ..model import Model
     from ..predicting import embed, example_fields, labels_of, principal
-    from ..project import open_module, settings_given
+    from ..project import choose_train, open_module, settings_given
     from ..runtime.data import read_examples, write_predictions
     from ..weights import trained
 
@@ -76,7 +76,13 @@ def command(
     if plot is not None and len(nodes) > 1:
         raise fail("E619", "`--plot` draws one node", help=f"leave all out but `--node {nodes[0]}`")
     module = open_module(file, settings_given(settings))
-    model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
+    model = Model(
+        module,
+        train=choose_train(module, train_name),
+        device=device,
+        threads=threads,
+        data_root=data_root,
+    )
     trained(model, file, weights, out)
     labels: dict[str, Any] = {}
     if examples is not None:

@@ -57,11 +57,17 @@ def command(
     """
     from ..model import Model
     from ..progress import number
-    from ..project import open_module, settings_given
+    from ..project import choose_train, open_module, settings_given
     from ..weights import trained
 
     module = open_module(file, settings_given(settings))
-    model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
+    model = Model(
+        module,
+        train=choose_train(module, train_name),
+        device=device,
+        threads=threads,
+        data_root=data_root,
+    )
     source = trained(model, file, weights, out)
     chosen = model.part(part)
     scores = model.evaluate(part=chosen)

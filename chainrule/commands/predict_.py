@@ -61,12 +61,18 @@ def command(
     """
     from ..model import Model
     from ..predicting import embed, example_fields
-    from ..project import open_module, settings_given
+    from ..project import choose_train, open_module, settings_given
     from ..runtime.data import read_examples, write_predictions
     from ..weights import trained
 
     module = open_module(file, settings_given(settings))
-    model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
+    model = Model(
+        module,
+        train=choose_train(module, train_name),
+        device=device,
+        threads=threads,
+        data_root=data_root,
+    )
     trained(model, file, weights, out)
     arrays = read_examples(examples, example_fields(model, nodes))
     if nodes:

@@ -93,19 +93,25 @@ def command(
     declaration, texts are printed.
     """
     from ..model import Model
-    from ..project import open_module, output_folder, settings_given
+    from ..project import choose_train, open_module, output_folder, settings_given
     from ..weights import trained
 
     way = _way(asked)
     module = open_module(file, settings_given(settings))
-    if module.generates and way == "samples" and asked["node"] is None:
+    model = Model(
+        module,
+        train=choose_train(module, train_name),
+        device=device,
+        threads=threads,
+        data_root=data_root,
+    )
+    if way == "samples" and asked["node"] is None and _writes(model):
         from .generate_ import command as generate
 
         ctx.invoke(generate, file=file, samples=asked["count"], seed=asked["seed"], output=output,
                    train_name=train_name, settings=settings, weights=weights, device=device,
                    threads=threads, data_root=data_root, out=out, as_json=as_json)  # fmt: skip
         return
-    model = Model(module, train=train_name, device=device, threads=threads, data_root=data_root)
     path = trained(model, file, weights, out)
     folder = path.parent if weights is None else output_folder(file, out)
     made = _made(model, way, asked)
@@ -116,6 +122,14 @@ def command(
         return
     for each in written:
         say(f"wrote {made.told} to {each}")
+
+
+def _writes(model: Model) -> bool:
+    """Has the net a `generate` declaration?"""
+    from ..compiler.generate.choice import generated_net
+
+    module = model.module
+    return any(generated_net(module, each) == model.name for each in module.generates)
 
 
 def _way(asked: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,51 +56,77 @@ def command(
     resume: bool,
     quiet: bool,
 ) -> None:
-    """Train a net as its `train` declaration says.
+    """Train each net as its `train` declaration says, in the order written.
 
-    Writes to the output folder: model.safetensors (the trained net),
-    checkpoint.safetensors (for --resume), history.csv and history.jsonl, and the
-    loss curve as loss.svg. A `sample` line adds what the net makes, in samples/
-    and, with the curves, as progress.svg. Ctrl-C saves and leaves.
+    Writes to the output folder (where there are several declarations, to a folder
+    for each in it): model.safetensors (the trained net), checkpoint.safetensors
+    (for --resume), history.csv and history.jsonl, and the loss curve as loss.svg.
+    A `sample` line adds what the net makes, in samples/ and, with the curves, as
+    progress.svg. Ctrl-C saves and leaves.
     """
     from ..cli import Interrupted
     from ..model import Model
-    from ..progress import Bar, observer
-    from ..project import choose_train, open_module, output_folder, settings_given
+    from ..project import choose_train, open_module, run_names, settings_given
+    from ..weights import run_folder, standing
 
     module = open_module(file, settings_given(settings))
-    name = train_name or (t.name.id if (t := choose_train(module, None)) else None)
-    model = Model(
-        module, net=None if module.trains else module.net().name.id, train=name, device=device,
-        threads=threads, seed=seed, data_root=data_root,
-    )  # fmt: skip
-    folder = output_folder(file, out)
-    if out is None and len(module.trains) > 1:
-        folder = folder / model.name
-    watcher = observer(quiet)
+    runs = list(run_names(module)) if train_name is None else [train_name]
     overrides = {"epochs": epochs, "steps": steps, "batch": _batch(batch)}
+    given = {
+        "--train": train_name, "--epochs": epochs, "--steps": steps, "--batch": batch,
+        "--seed": seed, "--threads": threads, "--data": data_root, "--out": out,
+        "--device": device if device != "cpu" else None,
+    }  # fmt: skip
+    again = f"go on with: {_again(file, given, settings)}"
+
+    def model_of(name: str) -> Model:
+        declared = choose_train(module, name) if runs else None
+        net = None if declared is not None else module.net().name.id
+        return Model(
+            module, net=net, train=declared, device=device, threads=threads, seed=seed,
+            data_root=data_root,
+        )  # fmt: skip
+
+    folders = {name: run_folder(file, module, name, out) for name in runs or [""]}
+    stands = standing(folders, model_of, overrides) if resume and len(runs) > 1 else {}
+    for number, (name, folder) in enumerate(folders.items(), 1):
+        if len(folders) > 1 and not quiet:
+            done = ": trained already" if stands.get(name) == "done" else ""
+            say(f"train {name} ({number} of {len(folders)}){done}")
+        if stands.get(name) == "done":
+            continue
+        going_on = stands.get(name, "begun") == "begun" and resume
+        try:
+            outcome = _run(model_of(name), overrides, folder, going_on, quiet)
+        except KeyboardInterrupt:
+            if len(folders) == 1:
+                raise
+            raise Interrupted(f"interrupted in `train {name}`\n{again}") from None
+        if outcome.interrupted:
+            saved = f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}"
+            raise Interrupted(f"{saved}\n{again}")
+
+
+def _run(
+    model: Model, overrides: Mapping[str, Any], folder: Path, resume: bool, quiet: bool
+) -> Outcome:
+    """One training, its scores and its curves."""
+    from ..progress import Bar, observer
+
+    watcher = observer(quiet)
     try:
         outcome = model.run(overrides=overrides, out=folder, resume=resume, observer=watcher)
     finally:
         if isinstance(watcher, Bar):
             watcher.close()
     if outcome.interrupted:
-        given = {
-            "--train": train_name, "--epochs": epochs, "--steps": steps, "--batch": batch,
-            "--seed": seed, "--threads": threads, "--data": data_root, "--out": out,
-            "--device": device if device != "cpu" else None,
-        }  # fmt: skip
-        again = _again(file, given, settings)
-        raise Interrupted(
-            f"interrupted after step {outcome.step:,}; saved in {outcome.checkpoint}\n"
-            f"go on with: {again}"
-        )
+        return outcome
     curves = _curves(model, outcome, folder)
-    if quiet:
-        return
-    _scores(model)
-    for path in (outcome.model, outcome.history.csv_path, *curves):
-        say(f"wrote {path}")
+    if not quiet:
+        _scores(model)
+        for path in (outcome.model, outcome.history.csv_path, *curves):
+            say(f"wrote {path}")
+    return outcome
 
 
 def _again(file: Path, given: Mapping[str, object], settings: tuple[str, ...]) -> str:

@@ -193,7 +193,6 @@ def _mapped(
 ) -> tuple[dict[str, str], set[str]]:
     """Ours -> theirs as the map says, and what it leaves out. The last pair that matches counts."""
     pairs: dict[str, str] = {}
-    by: dict[str, Rename] = {}
     left_out: set[str] = set()
     matching: set[Rename] = set()
     effective: set[Rename] = set()
@@ -219,7 +218,7 @@ def _mapped(
             raise fail("E548", message, rename.span or load.span,
                        help=f"leave one of them out: `\"{their}\" = none`")  # fmt: skip
         else:
-            pairs[name], by[name] = their, rename
+            pairs[name] = their
             effective.add(rename)
     for rename in load.renames:
         if rename not in effective:
