@@ -9,6 +9,7 @@ seed, and what goes wrong here is a note.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,7 +112,13 @@ class Showing(Observer):
         if began < self._again:
             return
         rows = [row.as_dict() for row in read(self.folder / "history.jsonl")]
-        progress(rows, self.folder, losses(self.model))
+        try:
+            progress(rows, self.folder, losses(self.model))
+        except Failure as failure:
+            if failure.diagnostics[0].code != "E566":
+                raise
+            self._again = math.inf  # without matplotlib: it is told at the end
+            return
         now = time.monotonic()
         self._again = now + SHARE * (now - began)
 
