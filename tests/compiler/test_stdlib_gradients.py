@@ -22,7 +22,6 @@ CALLS = {
     "binary_cross_entropy": "binary_cross_entropy(sigmoid(s), sigmoid(y))",
     "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits(s, sigmoid(y))",
     "kl_normal": "kl_normal(s, tanh(s))",
-    "bernoulli_error": "sum(bernoulli_error(s, sigmoid(y)))",
     "gradient_penalty": "gradient_penalty(s, y, critic = mlp([4, 1], activation = tanh))",
     "gumbel_softmax": "gumbel_softmax(0.7)",
     "relaxed_bernoulli": "relaxed_bernoulli(0.7)",
