@@ -49,7 +49,7 @@ def _draw(kind: str) -> Callable[..., Meaning]:
 
         with origin(Origin(span, scope.path, scope.block)):
             try:
-                return draw * (b - a) + a if kind == "uniform" else draw * b + a
+                return a + (b - a) * draw if kind == "uniform" else a + b * draw
             except ShapeError as error:
                 raise shape_failure(error, (draw, a, b), span, scope) from None
 
