@@ -178,6 +178,8 @@ def _reduction_options(v: Value) -> dict[str, Any]:
     options: dict[str, Any] = {"over": ("batch", *axes)} if v.attrs["batch"] else {"axis": axes}
     if v.attrs["keep"]:
         options["keep"] = True
+    if "classes" in v.attrs:
+        options["classes"] = v.attrs["classes"]
     return options
 
 
@@ -380,7 +382,9 @@ def _plain_number(e: s.Expr) -> float | int | None:
 def _reduction_attrs(options: dict[str, Any]) -> dict[str, Any]:
     items: tuple[Any, ...] = options.get("over", options.get("axis", ()))
     axes = tuple(k for k in items if k != "batch")
-    return {"axes": axes, "batch": "batch" in items, "keep": bool(options.get("keep", False))}
+    labels = {"classes": options["classes"]} if "classes" in options else {}
+    keep = bool(options.get("keep", False))
+    return {"axes": axes, "batch": "batch" in items, "keep": keep, **labels}
 
 
 def _type(t: s.TypeExpr) -> Type:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def line_after_line(
         for (minimize, turns, line), own in zip(lines, states, strict=True):
             loss = graph.loss(minimize.loss).name
             for turn in range(turns):
-                given = {**inputs, **values, **own, "step": np.float64((number - 1) * turns + turn + 1)}
+                count = np.float64((number - 1) * turns + turn + 1)
+                given = {**inputs, **values, **own, "step": count}
                 given |= {n: begun[n] for n in of_net}
                 found = run_graph(_redrawn(line, turn), given, batch=batch, seed=seed, step=number)
                 for (kind, name), array in found.items():
@@ -70,7 +72,5 @@ def _redrawn(line: Graph, turn: int) -> Graph:
             attrs = {**v.attrs, "stream": (v.attrs["stream"] + turn * 0x3C6EF372) % 2**31}
             drawn[v] = Value(v.op, v.args, attrs, v.type, v.origin)
     values = substituted([o.value for o in line.outputs], drawn)
-    from dataclasses import replace
-
     outputs = [replace(o, value=v) for o, v in zip(line.outputs, values, strict=True)]
     return line.with_outputs(outputs)

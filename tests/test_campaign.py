@@ -6,25 +6,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
 from chainrule.compiler.elaborate import forward, parse_module
 from chainrule.compiler.minimize import minimized
 from chainrule.compiler.passes import lower, optimise, stabilise
+from chainrule.compiler.pipeline import step as whole_step
 from chainrule.compiler.recompute import recompute
 from chainrule.compiler.schedule import plan
 from chainrule.compiler.step import training_step, with_gradients
 from chainrule.compiler.text import parse_graph, print_graph, same_graph
+from chainrule.dsl.diagnostics import Failure
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.plain import evaluate, run_graph
+from chainrule.runtime.session import initial_values
 from tests.compiler.netcase import random_values
 from tests.randomimages import image_nets
+from tests.randomlosses import several_losses
 from tests.randomnets import nets
+from tests.severallosses import line_after_line
 
 BATCH = 5
 
@@ -38,7 +44,21 @@ def test_a_random_image_net_is_the_same_at_every_stage(campaign: int, campaign_s
     through_every_stage(image_nets(), -(-campaign // 2), campaign_seed)
 
 
-def through_every_stage(texts: st.SearchStrategy[str], count: int, number: int) -> None:
+def test_a_random_step_of_several_losses_is_its_lines_one_after_another(
+    campaign: int, campaign_seed: int
+) -> None:
+    """Their kernels are many: a third as many."""
+    through_every_stage(
+        several_losses(), -(-campaign // 3), campaign_seed, one_step_of_several_losses
+    )
+
+
+def through_every_stage(
+    texts: st.SearchStrategy[str],
+    count: int,
+    number: int,
+    stages: Callable[[str, int], None] | None = None,
+) -> None:
     @seed(number)
     @settings(
         max_examples=count,
@@ -48,7 +68,7 @@ def through_every_stage(texts: st.SearchStrategy[str], count: int, number: int) 
     )
     @given(texts, st.integers(0, 2**31))
     def check(text: str, number: int) -> None:
-        one_net(text, number)
+        (stages or one_net)(text, number)
 
     check()
 
@@ -163,3 +183,61 @@ def a_step(module, raw, values, number) -> None:
     loaded.run(BATCH, seed=number, step=1)
     for output in step.of_kind("update"):
         close({"": loaded.read(output.name)}, {"": expected[f"update {output.name}"]}, output.name)
+
+
+def one_step_of_several_losses(text: str, number: int) -> None:
+    """Two steps: interpreted line after line, as one graph, optimised, lowered, and compiled for
+    one thread and for two, which give the same bits."""
+    module = parse_module(Source("random.net", text))
+    try:
+        graph = whole_step(module, module.trains[0], dtype="f64")
+    except Failure as failure:  # a line may be about nothing but what another freezes
+        assume(failure.diagnostics[0].code != "E262")
+        raise
+    same_text(graph)
+    inputs = {leaf.name: random_values(graph, BATCH, number)[leaf.name] for leaf in graph.inputs}
+    drawn = random_values(graph, BATCH, number)
+    start = {n: drawn[n] * 0.5 if graph.leaves[n].kind == "param" else np.asarray(a, np.float64)
+             for n, a in initial_values(graph, 0).items()}  # fmt: skip
+    expected, told = line_after_line(module, start, inputs, 2, BATCH, number)
+    expected |= told
+    lowered = recompute(lower(optimise(graph)))
+    for stage, of in (("one graph", graph), ("optimised", optimise(graph)), ("lowered", lowered)):
+        near(two_steps(of, start, inputs, number), expected, stage)
+    one, two = (two_compiled_steps(lowered, threads, start, inputs, number) for threads in (1, 2))
+    near(one, expected, "compiled")
+    for name, array in one.items():
+        np.testing.assert_array_equal(two[name], array, err_msg=f"threads: {name}")
+
+
+def near(found: dict[str, np.ndarray], expected, stage: str) -> None:
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            found[name], value, rtol=1e-7, atol=1e-8, err_msg=f"{stage}: {name}"
+        )
+
+
+def two_steps(graph, start, inputs, number) -> dict[str, np.ndarray]:
+    """By the interpreter; parameters as the user sees them, however a lowered graph has them."""
+    orders = {leaf.name: leaf.value.attrs.get("order") for leaf in graph.leaves.values()}
+    values = {n: a.transpose(orders[n]) if orders.get(n) else a for n, a in start.items()}
+    told = {}
+    for step in (1, 2):
+        found = run_graph(graph, {**values, **inputs}, batch=BATCH, seed=number, step=step)
+        values |= {name: a for (kind, name), a in found.items() if kind == "update"}
+        told = {name: a for (kind, name), a in found.items() if kind != "update"}
+    seen = {n: a.transpose(np.argsort(orders[n])) if orders.get(n) else a
+            for n, a in values.items()}  # fmt: skip
+    return seen | told
+
+
+def two_compiled_steps(graph, threads, start, inputs, number) -> dict[str, np.ndarray]:
+    loaded = CpuDevice(threads=threads).load(plan(graph, BATCH + number % 3))
+    for name, values in {**start, **inputs}.items():
+        if name in loaded.plan.index_of:
+            loaded.write(name, values)
+    told = {}
+    for step in (1, 2):
+        told = loaded.run(BATCH, seed=number, step=step)
+    found = {n: loaded.read(n) if n in loaded.plan.index_of else a for n, a in start.items()}
+    return {**found, **{name: np.asarray(a) for name, a in told.items()}}

@@ -101,8 +101,8 @@ def _categorical(positional: list[Meaning], named: Options, span: Span, scope: S
         ahead = x - apply("log", clocks) if by_scores else x / clocks
         first = apply("argmax", ahead, axis=-1)
     # Of any other value, `argmax` is a place; here it is a label, and its type says so.
-    labelled = first.type.with_(classes=x.shape[-1])
-    return Value(first.op, first.args, first.attrs, labelled, first.origin)
+    attrs = {**first.attrs, "classes": x.shape[-1]}
+    return Value(first.op, first.args, attrs, first.op.type_of(first.args, attrs), first.origin)
 
 
 def _numbers(given: Meaning, place: Span, by_scores: bool, scope: Scope) -> Value:

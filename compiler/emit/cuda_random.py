@@ -41,8 +41,8 @@ def draw(out: Text, name: str, function: str, stream: int, counter: str, dtype: 
 def _normal_f32(out: Text, name: str) -> str:
     """Box and Muller without a double, which many GPUs compute slowly.
 
-    cos 2πv = −sin 2πq with q = ¼ − |v − ½|: exact for the 24 bits of v, and within a quarter turn, so
-    that a short series is as good as the function (whose PTX has doubles for great angles).
+    cos 2πv = −sin 2πq with q = ¼ − |v − ½|: exact for the 24 bits of v, and within a quarter turn,
+    so that a short series is as good as the function (whose PTX has doubles for great angles).
     """
     q, s, p = f"{name}_q", f"{name}_s", f"{name}_p"
     scale = "np.float32(5.9604645e-08)"

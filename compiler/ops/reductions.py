@@ -106,7 +106,10 @@ class Min(Extremum):
 
 
 class Argmax(Reduction):
-    """The position of the first greatest element along the axes (flat, if several)."""
+    """The position of the first greatest element along the axes (flat, if several).
+
+    With the attribute `classes` it is a label of so many: what `categorical` draws.
+    """
 
     latex = r"\arg\max {x}"
     kind = "argmax"
@@ -116,7 +119,7 @@ class Argmax(Reduction):
         if attrs["batch"]:
             raise ShapeError("`argmax` over the batch has no meaning for one example", code="E325",
                              operand=0, help="leave out `batch`")  # fmt: skip
-        return super().infer(types, attrs)
+        return super().infer(types, attrs).with_(classes=attrs.get("classes"))
 
     def evaluate(self, y: Value, args: tuple[Array, ...]) -> Array:
         x = args[0]
