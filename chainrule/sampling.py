@@ -245,10 +245,7 @@ def _class(model: Model, leaf: Leaf, word: Any) -> int:
 
 def class_names(model: Model, leaf: Leaf) -> list[str]:
     """What the data call the classes of a label; nothing where they are numbers."""
-    try:
-        column = column_of(model, leaf)
-    except Failure:
-        return []  # the data are not there, and are not needed to sample
+    column = column_of(model, leaf)
     return list(column.field.labels) if column is not None else []
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .compiler.graph import Leaf
 from .compiler.value import Value
+from .dsl.diagnostics import Failure
 from .project import bind_inputs
 from .runtime.data import Column, undo_statistics
 from .runtime.data.contact_sheet import tiled
@@ -142,8 +143,12 @@ def twin_of(model: Model, value: Value) -> Leaf | None:
 
 
 def column_of(model: Model, leaf: Leaf) -> Column | None:
-    """The field of the data that feeds an input."""
-    if model.dataset is None:
+    """The field of the data that feeds an input. Samples need no data: None where there are none,
+    or where they are not to be had."""
+    try:
+        if model.dataset is None:
+            return None
+        bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
+    except Failure:
         return None
-    bound = bind_inputs(model.evaluation, model.dataset, model.declaration)
     return model.dataset.train.columns.get(bound.get(leaf.name, ""))
