@@ -241,6 +241,9 @@ class _Run:
         state.finished = state.step >= self.length.total or state.stopped_early
         state.epoch, state.in_epoch, state.seconds = epoch + 1, 0, 0.0
         state.means = Means(self.program.recorded)
+        shown = self.settings.sample
+        if shown is not None and shown.due(epoch, state.finished):
+            self.observer.sample(epoch, self.session.values)
         if state.finished or epoch % self.settings.checkpoint == 0:
             self._save_epoch()
         self.observer.epoch_done(
