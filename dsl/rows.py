@@ -231,10 +231,10 @@ def _directive(node: s.Directive) -> Row:
         text += f" with {w.format_expr(node.optimizer)}" if node.optimizer else ""
         return Row((text,), start, stop)
     if isinstance(node, s.LoadInto):
-        text = f"load {w.format_expr(node.source)}" if node.source else "load"
+        text = w.format_expr(node.source) if node.source else ""
         text += f" into {w.format_expr(node.into)}" if node.into else ""
         text += f" map {w.commas(map(_pair, node.arguments))}" if node.arguments else ""
-        return Row((text,), start, stop)
+        return Row(("load", text), start, stop, "directive")
     if node.called:
         return Row((w.format_expr(node.arguments[0]),), start, stop)
     target = f"for {w.format_expr(node.target)}" if node.target else ""
