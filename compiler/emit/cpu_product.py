@@ -23,15 +23,18 @@ from .cpu_product_finish import Finish, Inside
 from .cpu_product_shape import (
     CROWDED,
     NEAR,
+    UPDATING,
     Block,
     choose_block,
     choose_chunk,
     depth_axes,
+    fits_updating,
     fresh_bytes,
     lanes_for,
     row_axes,
     tallest,
     turned,
+    updates,
 )
 from .cpu_product_text import extent, packed, parts, product_of, sum_of, times, units
 from .cpu_winograd import suits, winograd_body
@@ -81,11 +84,8 @@ class _Product:
         self.rows, self.depth = row_axes(kernel), depth_axes(kernel)
         count, columns = kernel.row_count(capacity), kernel.columns.at(capacity)
         self.deep = kernel.depth_count(capacity)
-        self.block = block or choose_block(
-            self.rows, columns, self.deep, self.lanes, registers, capacity,
-            tallest(self.rows, self.depth, self.bytes), self.bytes,
-            fresh_bytes(self.rows, self.depth, capacity, self.bytes),
-        )  # fmt: skip
+        self.updates = updates(kernel, self.rows)
+        self.block = block or self.chosen_block(columns, registers)
         self.cut = self.rows[self.block.axis]
         self.inner = self.rows[self.block.axis + 1 :]
         self.height = self.block.rows * prod(a.size for a in self.inner)
@@ -93,6 +93,15 @@ class _Product:
         self.chunk = choose_chunk(self.depth, count, self.height, self.width, capacity, self.bytes)
         self.packs = columns > 1 and (kernel.b.column != (1,) or self.worth_packing(count))
         self.shapes: dict[tuple[int, int], str] = {}
+
+    def chosen_block(self, columns: int, registers: int) -> Block:
+        if self.updates and fits_updating(self.rows, columns, self.deep, self.lanes, registers):
+            return UPDATING
+        return choose_block(
+            self.rows, columns, self.deep, self.lanes, registers, self.capacity,
+            tallest(self.rows, self.depth, self.bytes), self.bytes,
+            fresh_bytes(self.rows, self.depth, self.capacity, self.bytes),
+        )  # fmt: skip
 
     def worth_packing(self, rows: int) -> bool:
         """Rows of B far apart share few places in the caches and evict each other."""
@@ -107,8 +116,9 @@ class _Product:
     def written(self) -> WrittenProduct:
         kernel = self.kernel
         self.finish = Finish(
-            kernel, self.rows, self.inside(), self.lanes, self.width, self.block.rows
-        )
+            kernel, self.rows, self.inside(), self.lanes, self.width,
+            self.block.rows if self.updates else 0,
+        )  # fmt: skip
         lines = []
         scratch = self.panel_bytes() + self.sums_bytes()
         if scratch:

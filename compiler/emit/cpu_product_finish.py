@@ -30,8 +30,9 @@ class Inside:
 
 class Finish:
     """The epilogue on tiles of `width` columns. Outside the block, `i0`, `i1` … are the indices of
-    the row axes, `l` that of the product, `j` the first column, `w` how many there are. The next
-    block begins `height` further along the outermost of the axes inside; 0: who knows where."""
+    the row axes, `l` that of the product, `j` the first column, `w` how many there are. What is
+    read for the next block, `height` further along the outermost of the axes inside, is asked for
+    ahead of time; 0: nothing is."""
 
     def __init__(
         self, kernel: Product, rows: tuple[Axis, ...], inside: tuple[Inside, ...], lanes: int,
@@ -119,7 +120,7 @@ class Finish:
         A weight and its optimizer's states were last used a step ago; a block takes too little of
         each of their rows for the processor to foresee the next.
         """
-        if not self.height or any(axis.batched for axis in self.rows):
+        if not self.height:
             return []
         cut, lines = self.outer + 2, []
         for place in self.program.reads[1:]:
