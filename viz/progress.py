@@ -8,7 +8,7 @@ same run. Who makes the pictures is the caller's business.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +87,24 @@ def chosen(epochs: Iterable[int], most: int = MOST) -> tuple[int, ...]:
 
 
 def _rows(shown: Sequence[Shown]) -> list[_Row]:
-    """Cells as large as the width of a slide allows, and its height."""
+    """Cells as large as the width of a slide allows, all smaller alike where it is too low."""
     rows: list[_Row] = []
-    room = (TALLEST - SIZE[1] - BOTTOM) / max(1, len(shown)) - TITLE - GAP
     for one in shown:
         epochs = chosen(one.made, TEXTS if one.is_text else MOST)
-        width = _pitch(epochs, len(shown) > 1) - GAP
-        height = min(TALL_TEXT, room)
+        width, height = _pitch(epochs, len(shown) > 1) - GAP, TALL_TEXT
         if not one.is_text:
             shape = one.made[epochs[0]].shape
-            width = min(width, room * shape[1] / shape[0])
             height = width * shape[0] / shape[1]
         rows.append(_Row(one, epochs, width, height, not rows or rows[-1].epochs != epochs))
-    return rows
+    high = sum(row.height for row in rows)
+    room = TALLEST - SIZE[1] - BOTTOM - sum(row.whole - row.height for row in rows)
+    scale = min(1.0, room / max(high, 1e-9))
+    return [
+        replace(
+            row, height=row.height * scale, width=row.width * (1 if row.shown.is_text else scale)
+        )
+        for row in rows
+    ]
 
 
 def _pitch(epochs: Sequence[int], named: bool) -> float:
