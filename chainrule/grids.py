@@ -7,7 +7,7 @@ or as arrays, by the ending of the file. What is sampled is told by `sampling` a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from .dsl.diagnostics import Failure, fail
 from .latent import ROWS, SIDE, STEPS, codes, interpolate, manifold
 from .runtime.data import write_predictions
 from .sampling import COLUMNS, COUNT, Sampler, each_class, examples, positive, reconstructions
-from .sheets import Look, in_rows, in_units, sheet, twin_of, write_png
+from .sheets import GAP, Look, in_rows, in_units, sheet, twin_of, write_png
 
 if TYPE_CHECKING:
     from .model import Model
@@ -33,7 +33,8 @@ PICTURES = (".png",)
 @dataclass(frozen=True)
 class Grid:
     """`arrays` by name; the `rows` of the picture, and how their numbers are shown. `file` is what
-    it is called where no name is given, `told` what it is. `data`: points to compare with."""
+    it is called where no name is given, `told` what it is. `data`: points to compare with. `gap`:
+    pixels between pictures; none where they go over into each other both ways."""
 
     arrays: Mapping[str, Array]
     rows: Sequence[Array]
@@ -41,6 +42,7 @@ class Grid:
     file: str
     told: str
     data: Array | None = None
+    gap: int = GAP
 
     def write(self, path: Path, scale: int | None = None) -> list[Path]:
         """The files written. Raises Failure E615 where the numbers are no picture."""
@@ -57,7 +59,7 @@ class Grid:
 
     def _picture(self, path: Path, scale: int | None) -> NDArray[np.uint8]:
         if self.look is not None:
-            return sheet(self.rows, self.look, scale)
+            return sheet(self.rows, self.look, scale, self.gap)
         made = np.concatenate(list(self.rows))
         if made[0].size == 2:
             from .viz.scatter import scatter
@@ -127,7 +129,7 @@ class Gallery:
         """The plane of two latent numbers."""
         found = manifold(self.sampler, _or(asked["rows"], SIDE))
         told = f"a plane of {len(found)} by {len(found)}"
-        return self._grid(found, list(found), "manifold", told)
+        return replace(self._grid(found, list(found), "manifold", told), gap=0)
 
     def reconstruct(self, asked: Mapping[str, Any]) -> Grid:
         """Examples, and below each what the net gives back."""

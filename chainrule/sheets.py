@@ -22,7 +22,7 @@ from .compiler.value import Value
 from .dsl.diagnostics import Failure
 from .project import bind_inputs
 from .runtime.data import Column, undo_statistics
-from .runtime.data.contact_sheet import tiled
+from .runtime.data.contact_sheet import GAP, tiled
 from .runtime.data.pictures import Picture, picture_shape
 from .runtime.files import write_bytes
 
@@ -67,13 +67,15 @@ def in_units(model: Model, value: Value, array: Array) -> Array:
     return undo_statistics({twin.name: array}, model.statistics)[twin.name]
 
 
-def sheet(rows: Sequence[Array], look: Look, scale: int | None = None) -> NDArray[np.uint8]:
+def sheet(
+    rows: Sequence[Array], look: Look, scale: int | None = None, gap: int = GAP
+) -> NDArray[np.uint8]:
     """Rows of examples [columns, *shape] as one picture [height, width, 3]."""
     if look.bounds is None:
         finite = [row[np.isfinite(row)] for row in rows]
         least = min(float(row.min(initial=0.0)) for row in finite)
         look = replace(look, bounds=(least, max(float(row.max(initial=least)) for row in finite)))
-    return tiled([look.bytes(row) for row in rows], scale)
+    return tiled([look.bytes(row) for row in rows], scale, gap)
 
 
 def in_rows(array: Array, columns: int) -> list[Array]:

@@ -37,20 +37,23 @@ def contact_sheet(dataset: Dataset, rows: int, columns: int, seed: int) -> NDArr
 
 
 def tiled(
-    rows: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], scale: int | None = None
+    rows: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    scale: int | None = None,
+    gap: int = GAP,
 ) -> NDArray[np.uint8]:
-    """Rows of pictures [columns, C, h, w] as one picture [height, width, 3]; rows may be of
-    different lengths. `scale`: how many pixels a pixel becomes, by default what shows it well."""
+    """Rows of pictures [columns, C, h, w] as one picture [height, width, 3], `gap` pixels apart;
+    rows may be of different lengths. `scale`: how many pixels a pixel becomes, by default what
+    shows it well."""
     height, width = rows[0].shape[2:]
     factor = scale or max(1, EDGE // max(height, width))
-    high, wide = height * factor + GAP, width * factor + GAP
+    high, wide = height * factor + gap, width * factor + gap
     columns = max(len(row) for row in rows)
-    sheet = np.full((GAP + len(rows) * high, GAP + columns * wide, 3), PAPER, np.uint8)
+    sheet = np.full((gap + len(rows) * high, gap + columns * wide, 3), PAPER, np.uint8)
     for r, row in enumerate(rows):
         for c, cell in enumerate(row):
             large = cell.repeat(factor, axis=1).repeat(factor, axis=2)
-            y, x = GAP + r * high, GAP + c * wide
-            sheet[y : y + high - GAP, x : x + wide - GAP] = _colour(large)
+            y, x = gap + r * high, gap + c * wide
+            sheet[y : y + high - gap, x : x + wide - gap] = _colour(large)
     return sheet
 
 

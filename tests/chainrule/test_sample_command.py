@@ -89,7 +89,6 @@ def test_the_same_seed_writes_the_same_bytes(vae: Trained, tmp_path: Path) -> No
         (["--interpolate", "--rows", 2, "--steps", 5], "interpolation", (5, 2)),
         (["--interpolate", "--rows", 1, "--linear"], "interpolation", (10, 1)),
         (["--between", 0, 3, "--between", 1, 2, "--steps", 3], "interpolation", (3, 2)),
-        (["--manifold", "--rows", 3], "manifold", (3, 3)),
         (["--reconstruct", "--count", 6, "--columns", 4], "reconstruction", (4, 4)),
     ],
 )
@@ -99,6 +98,11 @@ def test_every_way_of_sampling_has_its_picture(
     result = vae("sample", *options)
     assert result.exit_code == 0, result.output
     assert size(vae.out / f"{name}.png") == (4 + cells[0] * CELL, 4 + cells[1] * CELL)
+
+
+def test_the_pictures_of_a_plane_touch_each_other(vae: Trained) -> None:
+    assert vae("sample", "--manifold", "--rows", 3).exit_code == 0
+    assert size(vae.out / "manifold.png") == (3 * 112, 3 * 112)
 
 
 def test_numbers_are_written_by_the_ending(vae: Trained, tmp_path: Path) -> None:
