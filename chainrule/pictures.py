@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiler.graph import Graph, Output
+from .compiler.minimize import frozen_by, minimized
 from .compiler.pipeline import forward, gradients
 from .dsl.diagnostics import did_you_mean, fail
+from .dsl.syntax import Train
 from .runtime.files import write_text
 from .runtime.gradcheck import random_inputs
 from .runtime.plain import run_graph
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from .runtime.history import History
     from .runtime.profile import Profile
 
-VIEWS = ("layers", "operations", "backward", "recurrence")
+VIEWS = ("layers", "operations", "backward", "training", "recurrence")
 FORMS = ("unrolled", "folded", "cell")
 FORMATS = ("svg", "png", "pdf", "dot")
 THEMES = ("light", "dark")
@@ -79,12 +81,16 @@ def draw(
     loss, E567 for a recurrence.
     """
     from .viz import views
+    from .viz.gradient_paths import told
 
     # The backward pass belongs to training: batch statistics, dropout.
-    learning = view == "backward" or (view == "recurrence" and backward)
+    learning = view in ("backward", "training") or (view == "recurrence" and backward)
+    train = _train(model)
+    asked = minimized(train) if train is not None and view == "training" else ()
     graph = forward(
-        model.module, model.name, training=learning, dtype=model.dtype, sizes=model.sizes
-    )
+        model.module, model.name, training=learning, dtype=model.dtype, sizes=model.sizes,
+        frozen=_frozen(train),
+    )  # fmt: skip
     whole = None
     if view == "backward":
         chosen = _loss(graph, loss).name
@@ -92,9 +98,19 @@ def draw(
         loss = chosen
     dot = views.draw(
         graph, view, gradients=whole, depth=depth, theme=theme, loss=loss, form=form, steps=steps,
-        scan=scan, backward=backward,
+        scan=scan, backward=backward, lines=told(asked, graph) if asked else (),
     )  # fmt: skip
     return Picture(dot, view)
+
+
+def _train(model: Model) -> Train | None:
+    """The first `train` declaration of the net; None where it has none."""
+    return next((t for t in model.module.trains if t.name.id == model.name), None)
+
+
+def _frozen(train: Train | None) -> tuple[str, ...]:
+    """What the lines `freeze …` name."""
+    return tuple(e.span.text for e in frozen_by(train)) if train is not None else ()
 
 
 def heated(

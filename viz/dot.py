@@ -60,7 +60,7 @@ def quoted(text: str) -> str:
 def lines(*rows: str | tuple[str, str], small: float = SMALL, faint: str = "") -> Html:
     """A label of several lines: the first bold, the others small; a pair is (text, style).
 
-    Styles: `bold`, `plain`, `small`, `faint`.
+    Styles: `bold`, `plain`, `small`, `faint`, or a colour, `#0072B2`.
     """
     cells = []
     for number, row in enumerate(rows):
@@ -76,6 +76,8 @@ def _styled(text: str, kind: str, small: float, faint: str) -> str:
         return f"<B>{safe}</B>"
     if kind == "plain":
         return safe
+    if kind.startswith("#"):
+        return f'<FONT POINT-SIZE="{small:g}" COLOR="{kind}"><B>{safe}</B></FONT>'
     colour = f' COLOR="{faint}"' if kind == "faint" and faint else ""
     return f'<FONT POINT-SIZE="{small:g}"{colour}>{safe}</FONT>'
 
@@ -119,10 +121,14 @@ class Dot:
         rankdir: str = "LR",
         *,
         size: float = FONT_SIZE,
+        letters: bool = False,
+        gap: float | None = None,
         **more: Attribute,
     ) -> None:
         self.theme = theme
         self._size = size  # of the type of headings
+        self._letters = letters  # in the marks that join rows, instead of numbers
+        self._gap = gap  # inches between columns, if it matters
         self.horizontal = rankdir == "LR"
         self._cluster_count = 0
         self._graph: dict[str, Attribute] = {
@@ -135,7 +141,7 @@ class Dot:
             "label": title,
             "pad": 0.25,
             "nodesep": 0.2,
-            "ranksep": 0.3,
+            "ranksep": 0.3 if gap is None else gap,
             **more,
         }
         self._nodes: list[Node] = []
@@ -213,6 +219,12 @@ class Dot:
         row = "&#160;&#160;&#160; ".join(marks)
         self._graph["label"] = Html(f"{self._title_markup()}<BR/>{row}<BR/>&#160;<BR/>")
 
+    def below_legend(self, rows: Html) -> None:
+        """Further rows under the legend."""
+        label = self._graph["label"]
+        above = label.text.removesuffix("&#160;<BR/>") if isinstance(label, Html) else ""
+        self._graph["label"] = Html(f"{above}{rows.text}<BR/>&#160;<BR/>")
+
     def caption(self, label: Html) -> None:
         """A title and legend of another form."""
         self._graph["label"] = label
@@ -228,7 +240,12 @@ class Dot:
         starts: list[str] = []
         more: dict[str, Attribute] = {}
         if rows > 1 or self._below:
-            more = {"ranksep": 0.16, "nodesep": 0.1, "pad": 0.1}  # tighter: such pictures are large
+            narrow = 0.16 if self._gap is None else self._gap
+            more = {
+                "ranksep": narrow,
+                "nodesep": 0.1,
+                "pad": 0.1,
+            }  # tighter: such pictures are large
             row, nodes, edges = self._in_rows(rows, slack)
             if ranks:  # the columns of all rows meet: row 2 stands below row 1
                 ranks, below = _grid(ranks, row)
@@ -265,7 +282,7 @@ class Dot:
         """Nodes and edges in rows. An edge from row to row ends at a numbered mark, and goes on at
         the mark of the same number."""
         row = self._row_of_nodes(count, slack)
-        nodes, marks = list(self._nodes), _Marks(self.theme)
+        nodes, marks = list(self._nodes), _Marks(self.theme, self._letters)
         edges: list[Edge] = []
         for start, end, given in self._edges:
             if row[start] == row[end]:
@@ -297,20 +314,21 @@ class Dot:
 class _Marks:
     """Numbered circles where an edge leaves a row and where it comes in."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, letters: bool) -> None:
         self.theme = theme
+        self.letters = letters
         self.nodes: list[Node] = []
-        self._known: dict[tuple[str, int], str] = {}
-        self._numbers: dict[str, int] = {}
+        self._known: dict[tuple[str, str, int], str] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
 
     def cut(
         self, start: str, end: str, given: dict[str, Attribute], row: dict[str, int]
     ) -> list[Edge]:
-        """The two halves of an edge; what leaves one node goes by one mark."""
+        """The two halves of an edge; what leaves one node in one colour has one mark."""
         source = end if given.get("dir") == "back" else start
         half = {k: v for k, v in given.items() if k not in ("weight", "constraint")}
         bare = {k: v for k, v in half.items() if k != "label"}
-        known = (source, row[source]) in self._known
+        known = (source, str(given.get("color", "")), row[source]) in self._known
         out = self._mark(source, row[start], half, row)
         into = self._mark(source, row[end], half, row)
         # The label stands where the value comes from.
@@ -319,19 +337,26 @@ class _Marks:
         return [(into, end, bare)] if known else [(start, out, half), (into, end, bare)]
 
     def _mark(self, source: str, at: int, given: dict[str, Attribute], row: dict[str, int]) -> str:
-        if (source, at) in self._known:
-            return self._known[source, at]
-        number = self._numbers.setdefault(source, len(self._numbers) + 1)
+        key = (source, str(given.get("color", "")))
+        if (*key, at) in self._known:
+            return self._known[*key, at]
+        number = self._numbers.setdefault(key, len(self._numbers) + 1)
         id = f"mark_{number}_{at}"
         colour = given.get("color", self.theme.ink)
         look: dict[str, Attribute] = {
-            "label": str(number), "shape": "circle", "style": "", "color": colour,
+            "label": _letter(number) if self.letters else str(number),
+            "shape": "circle", "style": "", "color": colour,
             "fontcolor": colour, "fontsize": SMALL, "margin": 0.02, "width": 0.3, "height": 0.3,
         }  # fmt: skip
         self.nodes.append((id, look))
-        self._known[source, at] = id
+        self._known[*key, at] = id
         row[id] = at
         return id
+
+
+def _letter(number: int) -> str:
+    """a for 1, and aa behind z."""
+    return "abcdefghijklmnopqrstuvwxyz"[(number - 1) % 26] * (1 + (number - 1) // 26)
 
 
 def _grid(ranks: Sequence[Rank], row: dict[str, int]) -> tuple[list[Rank], list[Edge]]:

@@ -207,8 +207,18 @@ def _anchors(order: tuple[Value, ...], ends: set[Value]) -> set[Value]:
                 anchors.add(a)
     slopes = _slopes(order, ends)
     inner_slopes = {v for v in order if v.origin.role == "backward" and v not in slopes}
-    anchors = (anchors | slopes) - inner_slopes
+    anchors = (anchors | slopes) - inner_slopes - (_counts(order) - ends)
     return {v for v in anchors if v.op.family != "leaf" or v.op.name in LEAVES}
+
+
+def _counts(order: Iterable[Value]) -> set[Value]:
+    """What is made of numbers and of how many examples there are: it belongs to every user."""
+    found: set[Value] = set()
+    for v in order:
+        made = bool(v.args) and all(a in found for a in v.args)
+        if made or v.op.name in ("constant", "batch_size"):
+            found.add(v)
+    return found
 
 
 def _slopes(order: Iterable[Value], ends: set[Value]) -> set[Value]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..compiler.graph import Graph, topological
 from ..compiler.value import Value
@@ -29,7 +30,6 @@ from .wrap import SLACK
 
 WIDE, HIGH = 17.0, 9.5  # inches: what still reads when it is scaled to a slide
 SKIP = "#0072B2"  # a shortcut past layers
-STYLES = ("solid", "dashed", "dotted", "bold")  # of the edges of each application
 
 
 @dataclass
@@ -43,7 +43,7 @@ class LayerPicture:
     heat: Heat | None = None
     terse: bool = False  # sizes only where they change, no metrics
     ids: dict[Value, str] = field(default_factory=dict)  # anchor: node that gives it
-    main: list[str] = field(default_factory=list)
+    styles: ClassVar[tuple[str, ...]] = ("solid", "dashed", "dotted", "bold")  # by application
 
     def __post_init__(self) -> None:
         outputs = self.equations.graph.outputs
@@ -73,7 +73,7 @@ class LayerPicture:
         """The whole picture as DOT."""
         self.ids = {}
         size = SMALL if self.terse else FONT_SIZE
-        self.dot = Dot(self._title(), self.look, rankdir=self.direction, size=size)
+        self.dot = self._canvas(size)
         self._inputs()
         self._boxes()
         self._edges(self.snake)
@@ -82,11 +82,17 @@ class LayerPicture:
             self._inside(inside)
         if self.snake:
             self._rows()
+        self._caption()
+        return self.dot.text(rows, slack)
+
+    def _canvas(self, size: float) -> Dot:
+        return Dot(self._title(), self.look, rankdir=self.direction, size=size)
+
+    def _caption(self) -> None:
         if self.heat is None:
             self.dot.legend(self._legend(), self._more())
         else:
             self.dot.caption(legend(self.heat, self._title(), self.seconds))
-        return self.dot.text(rows, slack)
 
     def _plan(self) -> None:
         """Left to right where that fits a slide, else downwards, else in rows."""
@@ -381,7 +387,7 @@ class LayerPicture:
         )
         look: dict[str, Attribute] = {}
         if k:
-            look["style"] = STYLES[k % len(STYLES)]
+            look["style"] = self.styles[k % len(self.styles)]
         label = self._label(v)
         if apart and v.origin.name and v.op.family != "leaf" and not drawn(v) and not is_bar(v):
             label = f"{self.names.text(v)} {label}".rstrip()
@@ -430,7 +436,7 @@ class LayerPicture:
             anchor = self._anchor(o.kind, o.name)
             maker = self.makers.get(anchor)
             k = application(maker, anchor) if maker is not None else 0
-            look: dict[str, Attribute] = {"style": STYLES[k % len(STYLES)]} if k else {}
+            look: dict[str, Attribute] = {"style": self.styles[k % len(self.styles)]} if k else {}
             self.dot.edge(start, end, self._label(o.value), **look)
 
     def _anchor(self, kind: str, name: str) -> Value:

@@ -22,6 +22,13 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#7F7F7F", "#3C4043"
 
 
+# The gradient of each line of `train`, by theme.
+PATHS = {
+    "light": (RED, BLUE, "#7B3F99", "#00795A"),
+    "dark": ("#FF9248", SKY, "#D9A3E8", "#3DD6A8"),
+}
+
+
 @dataclass(frozen=True)
 class Paint:
     """How one kind of node looks."""

@@ -5,17 +5,21 @@ In: a graph and the name of a view. Out: DOT text. `render` makes pictures of it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..compiler.graph import Graph
 from ..dsl.diagnostics import did_you_mean, fail
 from .backward import backward as backward_picture
 from .cell import cell_picture
+from .gradient_paths import Line
 from .layers import layers
 from .operations import operations
 from .rows import chosen
 from .through_time import through_time
+from .training import training
 from .unrolled import folded_picture, unrolled_picture
 
-VIEWS = ("layers", "operations", "backward", "recurrence")
+VIEWS = ("layers", "operations", "backward", "training", "recurrence")
 FORMS = ("unrolled", "folded", "cell")  # of the recurrence view
 
 
@@ -31,6 +35,7 @@ def draw(
     steps: int | None = None,
     scan: str | None = None,
     backward: bool = False,
+    lines: Sequence[Line] = (),
     fit: bool = True,
 ) -> str:
     """DOT text of a view of a forward graph, laid out so that it can be read on a slide.
@@ -42,7 +47,10 @@ def draw(
 
     The recurrence view has forms: the net unrolled over its `steps` (five, or two and the last,
     unless told otherwise), folded into loops, or the inside of the cell of one `scan`; `backward`
-    adds the gradient that flows back through the steps. Raises Failure.
+    adds the gradient that flows back through the steps.
+
+    The training view draws the path of the gradient of each of the `lines` of `train`; without any,
+    that of the first loss by all parameters. Raises Failure.
     """
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"views: {', '.join(VIEWS)}"
@@ -63,6 +71,9 @@ def draw(
     if not graph.of_kind("loss"):
         raise fail("E564", f"`{graph.name}` has no loss, so there is no backward pass",
                    help="add a line `loss …` to the net")  # fmt: skip
+    if view == "training":
+        known = lines or [Line(1, graph.loss(loss).name, ("*",), (), 1)]
+        return training(graph, known, depth, theme, fit=fit)
     if gradients is not None:
         return operations(gradients, depth, theme, fit=fit)
     if view == "recurrence":

@@ -17,7 +17,8 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 @set_option
 @click.option(
     "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
-    help="Layers, single operations, the backward pass, or the steps of a recurrent net.",
+    help="Layers, single operations, the backward pass, the path of each loss's gradient in"
+    " training, or the steps of a recurrent net.",
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")
