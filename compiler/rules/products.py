@@ -86,10 +86,11 @@ def sums_of_rows(v: Value, table: Table) -> Value | None:
     ],
 )
 def repeated(v: Value, table: Table) -> Value | None:
-    for x, other, shape in ((*v.args, (-1, 1)), (*v.args[::-1], (1, -1))):
+    x, y = v.args
+    for column, other, shape in ((x, y, (-1, 1)), (y, x, (1, -1))):
         n = number(other)
         if n is not None:
-            return fitted(apply("reshape", n * x, shape=shape), v.type)
+            return fitted(apply("reshape", n * column, shape=shape), v.type)
     return None
 
 
