@@ -113,12 +113,13 @@ def _trains(module: Any, data_root: Path | None, with_data: bool) -> list[Diagno
         try:
             with bounded(train.name.span):
                 require_end(read_settings(train, project.plain_consts(module)), train)
+                if train.name.id in module.nets:
+                    _shown(Model(module, train=train))
         except Failure as failure:
             found += failure.diagnostics
         try:
             with bounded(train.name.span):
                 names(module, train)
-                _shown(Model(module, train=train))
                 if not with_data:
                     continue
                 dataset = project.dataset_of(module, train, data_root)
