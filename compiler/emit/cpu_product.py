@@ -130,7 +130,7 @@ class _Product:
         columns = extent(kernel.columns)
         panels = parts(columns, self.width)
         lines += self.finish.first()
-        lines += units(extent(kernel.loop), panels, self.width, columns, blocks)
+        lines += units(extent(kernel.loop), panels, self.width, columns, blocks, self.lanes)
         lines += indent(self.panel_lines())
         words = [f"{name} = register_block({text})" for text, name in self.words().items()]
         many = self.packs and kernel.row_count(self.capacity) < 64 * self.height

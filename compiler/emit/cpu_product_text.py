@@ -48,16 +48,33 @@ def sum_of(offset: int, *terms: tuple[str, int]) -> str:
     return " + ".join(texts)
 
 
-def units(loops: str, panels: str, width: int, columns: str, blocks: str) -> list[str]:
+def bounds(loops: str, panels: str, width: int, columns: str, lanes: int) -> list[str]:
+    """Where this thread's blocks begin and end. A last panel of fewer vectors is less work."""
+    ends = (("begin", "thread"), ("end", "thread + 1"))
+    across = -(-int(columns) // lanes) if columns.isdigit() else 0
+    most = width // lanes
+    whole, left = divmod(across, most)
+    if loops != "1" or not whole or not left:
+        total = product_of(loops, panels, "blocks")
+        return [f"{name} = share({total}, {thread}, threads, 1)" for name, thread in ends]
+    lines = [f"whole = blocks * {whole * most}"]
+    for name, thread in ends:
+        lines += [
+            f"{name} = share(blocks * {across}, {thread}, threads, 1)",
+            f"{name} = {name} // {most} if {name} < whole else "
+            f"blocks * {whole} + ({name} - whole) // {left}",
+        ]
+    return lines
+
+
+def units(loops: str, panels: str, width: int, columns: str, blocks: str, lanes: int) -> list[str]:
     """The loop over this thread's panels: for product `l` and the panel of columns from `j` on (`w`
     of them), its blocks are those from `start` to `to`."""
     column = "0" if panels == "1" else f"p % {panels} * {width}"
     product = "0" if loops == "1" else ("p" if panels == "1" else f"p // {panels}")
-    total = product_of(loops, panels, "blocks")
     return [
         f"blocks = {blocks}",
-        f"begin = share({total}, thread, threads, 1)",
-        f"end = share({total}, thread + 1, threads, 1)",
+        *bounds(loops, panels, width, columns, lanes),
         "for p in range(begin // blocks, (end + blocks - 1) // blocks if end > begin else 0):",
         f"    l, j = {product}, {column}",
         f"    w = least({width}, {columns} - j)",

@@ -161,7 +161,7 @@ class _Forward:
             f"tile = local_f32({4 * width})",
             *self.finish.first(),
             f"tiles = {product_of('batch', str(high * wide))}",
-            *units("1", parts(columns, width), width, columns, parts("tiles", self.group)),
+            *units("1", parts(columns, width), width, columns, parts("tiles", self.group), LANES),
             *indent(self.finish.of_product()),
             *indent(self.transformed_weights()),
             "    for t in range(start, to):",
@@ -266,12 +266,13 @@ class _ByWeights:
         finish = Finish(kernel, self.rows, inside, LANES, width)
         columns = extent(kernel.columns)
         high, wide = self.window.tiles
+        blocks = str(self.window.channels // part)
         lines = [
             f"own = at_f32(arena, row, {len(kernel.slots)})",
             f"tile = local_f32({9 * width})",
             *finish.first(),
             f"tiles = {product_of('batch', str(high * wide))}",
-            *units("1", parts(columns, width), width, columns, str(self.window.channels // part)),
+            *units("1", parts(columns, width), width, columns, blocks, LANES),
             *indent(finish.of_product()),
             "    for t in range(start, to):",
             f"        c0 = t * {part}",
