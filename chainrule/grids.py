@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dsl.diagnostics import Failure, fail
-from .latent import ROWS, SIDE, STEPS, codes, interpolate, manifold
+from .latent import ROWS, SIDE, STEPS, codes, decoder, interpolate, manifold
 from .runtime.data import write_predictions
+from .runtime.data.contact_sheet import GAP
 from .sampling import COLUMNS, COUNT, Sampler, each_class, examples, positive, reconstructions
-from .sheets import GAP, Look, in_rows, in_units, sheet, twin_of, write_png
+from .sheets import Look, in_rows, in_units, sheet, twin_of, write_png
 
 if TYPE_CHECKING:
     from .model import Model
@@ -120,10 +121,12 @@ class Gallery:
         """Rows between examples of the data."""
         pairs, steps = asked["between"], _or(asked["steps"], STEPS)
         at = [k for pair in pairs for k in pair]
-        points = codes(self.sampler, at, asked["latent"], asked["part"])
-        found = interpolate(self.sampler, len(pairs), steps, spherical=asked["spherical"],
+        sampler, latent = decoder(self.model, self.node, self.given, asked["latent"])
+        points = codes(sampler, at, latent, asked["part"])
+        found = interpolate(sampler, len(pairs), steps, spherical=asked["spherical"],
                             ends=(points[0::2], points[1::2]))  # fmt: skip
-        return self._grid(found, list(found), "interpolation", _ways(found, "examples"))
+        told = _ways(found, "examples")
+        return Grid({sampler.name: found}, list(found), sampler.look, "interpolation.png", told)
 
     def manifold(self, asked: Mapping[str, Any]) -> Grid:
         """The plane of two latent numbers."""

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiler.graph import topological
-from .compiler.nodes import depends, find, names, only
+from .compiler.graph import Graph, Output, topological
+from .compiler.nodes import (
+    Generative,
+    cut,
+    depends,
+    find,
+    generative,
+    names,
+    only,
+    reconstructing,
+)
 from .compiler.ops.draws import Draw
-from .compiler.pipeline import stabilise
+from .compiler.pipeline import forward, stabilise
 from .compiler.value import Value
 from .dsl.diagnostics import fail
 from .sampling import Sampler, examples, positive
+
+if TYPE_CHECKING:
+    from .model import Model
 
 Array = NDArray[Any]
 STEPS, ROWS, SIDE = 10, 8, 20
@@ -47,7 +59,8 @@ def interpolate(
     positive("rows", rows)
     if steps < 2:
         raise fail("E619", "an interpolation has two steps at least: its ends")
-    draws = sampler.draws(2 * rows, seed)
+    several = len(sampler.source.draws) > 1
+    draws = sampler.draws(2 * rows, seed) if ends is None or several else []
     first, last = ends or (draws[0][0::2], draws[0][1::2])
     if spherical is None:
         spherical = ends is None and sampler.source.latent.op.name == "normal"
@@ -99,6 +112,56 @@ def manifold(sampler: Sampler, side: int = SIDE) -> Array:
     return found.reshape(side, side, *found.shape[1:])
 
 
+def decoder(
+    model: Model,
+    node: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    latent: str | None = None,
+) -> tuple[Sampler, str | None]:
+    """What decodes the codes of examples, and the node that encodes them: a generative output, or
+    else the second half of an autoencoder, whose code takes the place of a draw.
+
+    Raises Failure E614, E617, E618."""
+    chosen: list[str] = []
+
+    def half(whole: Graph) -> Generative:
+        pairs = [o for o, _ in reconstructing(whole) if node in (None, o.name)]
+        known = names(whole)
+        words = [latent] if latent else [n for w in CODES for n in known if _is_called(n, w)]
+        for output in pairs:
+            for word in words:
+                code = find(whole, word)
+                if code is not output.value and depends(output.value, [code]):
+                    _check_alone(whole, output, code, word)
+                    chosen.append(word)
+                    return Generative(output, (code,))
+        if not pairs:
+            what = f"`{model.name}` has no output that is made of draws, or gives an input back"
+            raise fail("E614", what, model.net.name.span,
+                       help="add `output reconstruction = decode(code)`")  # fmt: skip
+        what = f"`{latent}` is no code" if latent else "it is not plain which node is the code"
+        raise fail("E618", f"{what} that `{pairs[0].name}` is computed from",
+                   help="choose it with `--latent NAME`")  # fmt: skip
+
+    whole = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
+    if generative(whole if node is None else only(whole, {node: find(whole, node)})):
+        return Sampler(model, node, given), latent
+    return Sampler(model, source=half), chosen[0]
+
+
+def _is_called(path: str, word: str) -> bool:
+    return path.rpartition(".")[2] == word
+
+
+def _check_alone(whole: Graph, output: Output, code: Value, word: str) -> None:
+    """Raise E618 where a decoder sees more of an example than its code."""
+    rest = only(whole, {output.name: output.value})
+    beside = [f.name for f in cut(rest, code, "draw.0").inputs if f.name != "draw.0"]
+    if beside:
+        raise fail("E618", f"`{output.name}` is computed from `{beside[0]}` beside `{word}`, so "
+                   "a code alone is not decoded", output.span)  # fmt: skip
+
+
 def codes(
     sampler: Sampler, positions: Sequence[int], latent: str | None = None, part: str | None = None
 ) -> Array:
@@ -132,7 +195,7 @@ def _code(sampler: Sampler, fields: Mapping[str, Array]) -> str:
     fitting = {n: v for n, v in fitting.items() if v not in inputs}
     for word in CODES:
         for name in fitting:
-            if name.rpartition(".")[2] == word:
+            if _is_called(name, word):
                 return name
     settled = [n for n, v in fitting.items() if not _is_drawn(v)] or list(fitting)
     if len(settled) == 1:

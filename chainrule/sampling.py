@@ -46,12 +46,19 @@ class Pair:
 
 
 class Sampler:
-    """One generative output of a model. `given`: the classes of its label inputs."""
+    """One generative output of a model. `given`: the classes of its label inputs. `source`: finds
+    another output in the net's graph, and the values that take the place of draws."""
 
-    def __init__(self, model: Model, node: str | None = None, given: Given | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        node: str | None = None,
+        given: Given | None = None,
+        source: Callable[[Graph], Generative] | None = None,
+    ) -> None:
         self.model = model
         self.whole = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
-        self.source = _chosen(model, self.whole, node)
+        self.source = source(self.whole) if source else _chosen(model, self.whole, node)
         self.given = _labels(model, self.source, given or {})
         self._graph = stabilise(only(self.whole, {self.name: self.value}))
 
@@ -206,10 +213,11 @@ def _chosen(model: Model, whole: Graph, node: str | None) -> Generative:
         reason = f"is computed from {inputs}" if inputs else "depends on no draw"
         raise fail("E614", f"`{node}` is no sample: it {reason}", span,
                    help="a sample is made of draws alone: `decode(normal([20]))`")  # fmt: skip
-    raise fail(
-        "E614", f"`{model.name}` has no output that is made of draws alone", span,
-        help="add one: `output sampled = decode(normal([20]))`",
-    )  # fmt: skip
+    way_out = "add one: `output sampled = decode(normal([20]))`"
+    if any(reconstructing(whole)):
+        way_out += "; what it gives back is shown by `--reconstruct`, or `--between 3 17`"
+    message = f"`{model.name}` has no output that is made of draws alone"
+    raise fail("E614", message, span, help=way_out)
 
 
 def _labels(model: Model, source: Generative, given: Given) -> dict[str, int]:

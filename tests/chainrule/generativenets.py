@@ -92,3 +92,18 @@ train plain on points with x = point, y = label {
   steps 2
 }
 """
+
+AUTOENCODER = """\
+data small = digits() -> take(100)
+net autoencoder {
+  input image: [64]
+  code = image -> dense(3) -> tanh
+  output reconstruction = code -> dense(64) -> sigmoid
+  loss sum((reconstruction - image)^2)
+}
+train autoencoder on small {
+  optimizer adam(lr = 0.01)
+  batch 20
+  steps 2
+}
+"""

@@ -10,11 +10,11 @@ import pytest
 
 import chainrule
 from chainrule import Failure, Model
-from chainrule.latent import between, codes, interpolate, manifold
+from chainrule.latent import between, codes, decoder, interpolate, manifold
 from chainrule.predicting import principal
 from chainrule.sampling import Sampler, each_class, examples, reconstructions, samples
 from chainrule.sheets import Look, in_rows, in_units, look_of, sheet
-from tests.chainrule.generativenets import CONDITIONAL, GAN, PLAIN, VAE
+from tests.chainrule.generativenets import AUTOENCODER, CONDITIONAL, GAN, PLAIN, VAE
 
 
 def learned(text: str, **options: Any) -> Model:
@@ -182,6 +182,31 @@ def test_an_interpolation_between_examples_decodes_their_codes(vae: Model) -> No
     np.testing.assert_array_equal(points, vae.predict(fields, nodes=["mean"]))
     found = interpolate(sampler, 1, 4, ends=(points[:1], points[1:]))
     np.testing.assert_allclose(found[0, [0, -1]], sampler.decoded([points]), atol=1e-6)
+
+
+def test_an_autoencoder_is_cut_at_its_code() -> None:
+    model = learned(AUTOENCODER)
+    sampler, name = decoder(model)
+    assert name == "code"
+    points = codes(sampler, [4, 9], name)
+    found = interpolate(sampler, 1, 3, ends=(points[:1], points[1:]))
+    images = examples(model, [4, 9])["image"]
+    np.testing.assert_allclose(found[0, [0, 2]], model.predict(images), atol=1e-6)
+    np.testing.assert_allclose(found[:, 1], sampler.decoded([points.mean(0, keepdims=True)]))
+
+
+def test_a_decoder_that_sees_more_than_the_code_is_refused() -> None:
+    model = chainrule.loads(AUTOENCODER.replace("code -> dense(64)", "(code -> dense(64)) + image"))
+    with pytest.raises(Failure, match="E618") as caught:
+        decoder(model)
+    assert "`image` beside `code`" in str(caught.value)
+
+
+def test_a_node_that_is_no_code_is_refused() -> None:
+    with pytest.raises(Failure, match="E618"):
+        decoder(chainrule.loads(AUTOENCODER), latent="loss")
+    with pytest.raises(Failure, match="E614"):
+        decoder(chainrule.loads(PLAIN))
 
 
 def test_a_code_of_another_shape_is_refused(vae: Model) -> None:
