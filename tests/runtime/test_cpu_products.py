@@ -65,7 +65,8 @@ def test_a_batch_of_rows_by_a_matrix(depth: int, columns: int, dtype: str, store
             assert run(plan, batch, threads, x=xv, w=wv, b=bv).tobytes() == first.tobytes()
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(5, 32), (37, 10), (19, 48)])
+# The last two: blocks of an update; a last panel of two vectors, and of one.
+@pytest.mark.parametrize(("rows", "columns"), [(5, 32), (37, 10), (19, 48), (18, 150), (35, 208)])
 def test_a_gradient_sums_over_the_batch_and_updates_in_place(rows: int, columns: int) -> None:
     """W ← W − 0.5·(xᵀ g)/m: the depth is the batch, and A is read along its columns."""
     arena = Arena(12)
