@@ -163,6 +163,10 @@ def _panel(ax: Any, panel: Panel, look: Theme) -> None:
     for side in ("left", "bottom"):
         ax.spines[side].set_color(look.faint)
     ax.xaxis.get_major_locator().set_params(integer=True)
+    epochs = {x for splits in panel.values.values() for points in splits.values()
+              for x, _ in points}  # fmt: skip
+    if len(epochs) == 1:
+        ax.set_xlim(min(epochs) - 1, min(epochs) + 1)  # room for whole numbers
     for text in ax.get_legend().get_texts():
         text.set_color(look.ink)
 

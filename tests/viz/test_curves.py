@@ -93,6 +93,12 @@ def test_a_run_that_blew_up_still_has_a_curve(tmp_path: Path) -> None:
     assert len(curves(broken, tmp_path)) == 2
 
 
+def test_a_single_epoch_stands_over_its_whole_number(tmp_path: Path) -> None:
+    drawn = curves(rows(1), tmp_path)[0].read_text()
+    assert ">1<" in drawn
+    assert ">0.96<" not in drawn
+
+
 def test_no_rows_give_an_empty_picture(tmp_path: Path) -> None:
     assert "no rows yet" in curves([], tmp_path)[0].read_text()
 
