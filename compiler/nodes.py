@@ -193,12 +193,18 @@ def _distances(root: Value, order: tuple[Value, ...]) -> dict[Value, int]:
 
 
 def reconstructing(graph: Graph) -> Iterator[tuple[Output, Leaf]]:
-    """Outputs computed from an input of the same shape, each with that input."""
-    for output in graph.of_kind("output"):
+    """Outputs computed from an input of the same shape, each with that input; but not those that
+    have the size of a target, an input that no output is computed from: they predict that."""
+    outputs = graph.of_kind("output")
+    used = set(topological(o.value for o in outputs))
+    targets = [f.value.type for f in graph.inputs if f.value not in used]
+    predicted = {t.size if t.classes is None else t.classes for t in targets}
+    for output in outputs:
         reached = set(topological([output.value]))
         for f in graph.inputs:
             same = f.value.shape == output.value.shape and f.value.type.is_float
-            if same and f.value in reached and f.value is not output.value and f.value.shape:
+            given = f.value in reached and f.value is not output.value and bool(f.value.shape)
+            if same and given and output.value.type.size not in predicted:
                 yield output, f
                 break
 

@@ -203,3 +203,16 @@ net n {
 def test_an_output_of_the_shape_of_its_input_is_a_reconstruction(vae: Graph) -> None:
     ((output, leaf),) = reconstructing(vae)
     assert (output.name, leaf.name) == ("reconstruction", "image")
+
+
+def test_a_prediction_of_a_target_is_no_reconstruction() -> None:
+    text = """\
+net n {
+  input x: [2]
+  input y: class[2]
+  scores = x -> dense(2)
+  output softmax(scores)
+  loss cross_entropy(scores, y)
+}
+"""
+    assert list(reconstructing(graph_of(text))) == []
