@@ -38,7 +38,7 @@ class Minimize:
     loss: str | None = None
     over: tuple[str, ...] = ("*",)
     clip: Clip | None = None
-    scheduled: bool = False  # multiply `lr` by the runtime scalar `rate`
+    schedules: tuple[str, ...] = ()  # whose `lr` each line multiplies, by the scalar `rate_of` it
     span: Span | None = None
     places: tuple[Span | None, ...] = (None,)  # where each of `over` was written
     freezes: tuple[s.Expr, ...] = ()  # what `freeze` names in the same `train`
@@ -50,6 +50,20 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or name.startswith(pattern + ".")
 
 
+def rate_of(line: int) -> str:
+    """The runtime scalar that the `schedule` line of that number, from 0, sets for each step."""
+    return f"rate_{line + 1}" if line else "rate"
+
+
+def grouped(train: s.Train, word: str) -> list[tuple[str, Span]]:
+    """Which parameters each line that begins with `word` is for, and where that is written."""
+    return [
+        (d.target.span.text, d.target.span) if d.target is not None else ("*", d.span)
+        for d in train.body
+        if d.keyword.id == word
+    ]
+
+
 def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
     """What a `train` declaration asks for: steps in the order written, each with its turns.
 
@@ -58,7 +72,7 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
     rules: list[Rule] = []
     clip: Clip | None = None
     checkpointing: int | None = None
-    scheduled = False
+    schedules = tuple(pattern for pattern, _ in grouped(train, "schedule"))
     asked: list[s.Minimize] = []
     freezes = frozen_by(train)
     for d in train.body:
@@ -71,8 +85,6 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
             clip = _clip(d)
         elif d.keyword.id == "checkpointing":
             checkpointing = _checkpointing(d)
-        elif d.keyword.id == "schedule":
-            scheduled = True
     if not asked:
         if not rules:
             raise fail(
@@ -83,7 +95,7 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
             )
         place = train.name.span
         one = Minimize(
-            tuple(rules), None, ("*",), clip, scheduled, place, (None,), freezes, checkpointing
+            tuple(rules), None, ("*",), clip, schedules, place, (None,), freezes, checkpointing
         )
         return ((one, 1),)
     steps = []
@@ -94,7 +106,7 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
         loss = m.loss.id if m.loss else None
         place = m.loss.span if m.loss else m.span
         places = tuple(e.span for e in m.over) or (None,)
-        one = Minimize(own, loss, over, clip, scheduled, place, places, freezes, checkpointing)
+        one = Minimize(own, loss, over, clip, schedules, place, places, freezes, checkpointing)
         steps.append((one, turns))
     return tuple(steps)
 

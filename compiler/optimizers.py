@@ -15,7 +15,7 @@ from .elaborate.limits import OutOfWork
 from .elaborate.module import Module, library_block, library_names
 from .elaborate.scope import Collected, Meaning, Poisoned, Scope, written_at
 from .graph import Graph, Leaf, Output, leaf
-from .minimize import Minimize, Rule, matches
+from .minimize import Minimize, Rule, matches, rate_of
 from .op import apply, constant
 from .types import Type
 from .value import Origin, Value, origin
@@ -37,10 +37,12 @@ class Optimizers:
         dtype = param.value.type.dtype
         self.net.dtype = dtype
         names: dict[str, Meaning] = dict(settings)
-        if self.minimize.scheduled and "lr" in names:
+        lines = [k for k, p in enumerate(self.minimize.schedules) if matches(param.name, p)]
+        if lines and "lr" in names:
             # Schedules multiply the learning rate by a number the runtime sets for each step.
             with origin(Origin(role="update", name="lr")):
-                names["lr"] = operand_value(names["lr"]) * self._scalar("rate", dtype)
+                rate = self._scalar(rate_of(lines[-1]), dtype)
+                names["lr"] = operand_value(names["lr"]) * rate
         names |= {"param": param.value, "grad": grad, "step": self._scalar("step", dtype)}
         scope = Scope(self.net, param.value.origin.instance, declared.name.id, names, {}, library)
         outputs: list[Output] = []

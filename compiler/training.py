@@ -15,6 +15,7 @@ from ..dsl import syntax as s
 from ..dsl.diagnostics import did_you_mean, fail
 from .elaborate import Module, forward
 from .graph import Graph, Leaf, Output, leaf, substituted, topological
+from .groups import check_groups
 from .minimize import Minimize, frozen_by, matches, minimized
 from .ops.draws import Draw
 from .passes import stabilise
@@ -46,6 +47,7 @@ def learning(
                 help=did_you_mean(e.span.text, layers)
                 or f"the layers with parameters are {', '.join(f'`{n}`' for n in layers)}",
             )
+    check_groups(graph, train)
     return stabilise(graph)
 
 

@@ -96,12 +96,12 @@ class Steps:
         names = {b.name for b in loaded.plan.buffers if b.kind == "input"}
         self.fields = {n: a for n, a in fields.items() if n in names}
         scalars = {b.name for b in loaded.plan.buffers if b.kind == "scalar"}
-        self.has_rate = "rate" in scalars
+        self.rates = tuple(n for n in scalars if n != "step")  # of each `schedule` line
 
     def run(self, count: int, loaded: Loaded | None = None) -> float:
         """So many steps, the first with number 1; the seconds they took."""
         rows = np.tile(np.arange(self.batch, dtype=np.int64), count)
-        scalars = {"rate": np.full(count, self.rate)} if self.has_rate else {}
+        scalars = {name: np.full(count, self.rate) for name in self.rates}
         feed = Feed(self.fields, rows, self.batch, scalars)
         chosen = loaded if loaded is not None else self.loaded
         before = chosen.snapshot()

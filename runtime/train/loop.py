@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...compiler.minimize import rate_of
 from ...dsl.diagnostics import fail
 from ..data.orders import epoch_order
 from ..feeding import EpochFeed, Feeder
 from ..history import History, Row
-from ..schedules import Length, PlateauState, combined
+from ..schedules import Length, Plateau, PlateauState, combined
 from ..session import Means, Session, compile_graph, initial_values, requests_for, sizes_of
 from .carrying import check_continuous, for_each_row, is_stateful, row_states
 from .diagnose import Stretch, breakdown, run, sound
@@ -182,10 +183,8 @@ class _Run:
         began = time.perf_counter()
         fields, rows, lengths = feed.take(steps)
         sizes = sizes_of(len(rows), self.batch)
-        rates = combined(
-            self.settings.schedules, state.step + 1, len(sizes), self.length, state.plateau.rate
-        )
-        stretch = Stretch(fields, rows, self.batch, {"rate": rates}, state.step + 1, lengths)
+        rates = self._rates(state.step + 1, len(sizes))
+        stretch = Stretch(fields, rows, self.batch, rates, state.step + 1, lengths)
         found = self._checked(stretch)
         state.means.add(found, sizes)
         state.step += len(sizes)
@@ -258,9 +257,18 @@ class _Run:
             self.saved = time.monotonic()
 
     def _last_rate(self) -> float:
-        state = self.state
-        last = combined(self.settings.schedules, state.step, 1, self.length, state.plateau.rate)
-        return float(last[0])
+        """Of the first `schedule` line."""
+        last = self._rates(self.state.step, 1)
+        return float(last[rate_of(0)][0]) if last else 1.0
+
+    def _rates(self, first: int, count: int) -> dict[str, NDArray[np.float64]]:
+        """The factor that each `schedule` line gives to `count` steps from number `first`."""
+        rates = {}
+        for number, line in enumerate(self.settings.schedules):
+            waits = any(isinstance(schedule, Plateau) for schedule in line)
+            plateau = self.state.plateau.rate if waits else 1.0
+            rates[rate_of(number)] = combined(line, first, count, self.length, plateau)
+        return rates
 
     def _record(
         self, means: Mapping[str, float], scores: Mapping[str, float], rate: float, speed: float

@@ -59,7 +59,7 @@ class Settings:
     epochs: float | None = None
     steps: int | None = None
     stop: StopEarly | None = None
-    schedules: tuple[Schedule, ...] = ()
+    schedules: tuple[tuple[Schedule, ...], ...] = ()  # of each `schedule` line
     seed: int = 0
     threads: int | None = None
     shuffle: bool = True
@@ -70,7 +70,8 @@ class Settings:
 
     @property
     def plateau(self) -> Plateau | None:
-        return next((s for s in self.schedules if isinstance(s, Plateau)), None)
+        every = (s for line in self.schedules for s in line)
+        return next((s for s in every if isinstance(s, Plateau)), None)
 
 
 _SCHEDULES: dict[str, tuple[type[Schedule], Signature]] = {
@@ -119,6 +120,8 @@ _SINGLE = {  # lines of one value: what it is, and the setting it fills
     "shuffle": Taken("shuffle", "flag"),
     "checkpoint": Taken("checkpoint", "count", low=1),
 }
+_GROUPED = ("optimizer", "schedule")  # may be `for` some parameters
+_SEVERAL = (*_GROUPED, "minimize", "load", "freeze")
 KNOWN = (*STEP_LINES, *_SINGLE, "batch", "schedule", "stop_early", "augment", "sample", "load")
 
 
@@ -130,7 +133,7 @@ def read_settings(train: ast.Train, consts: Mapping[str, object] | None = None) 
     for line in train.body:
         word = line.keyword.id
         try:
-            if word in seen and word not in ("minimize", "optimizer", "load", "freeze"):
+            if word in seen and word not in _SEVERAL:
                 raise fail("E277", f"`{word}` is given twice", line.span,
                            labels=(Label(seen[word].span, "first given here"),),
                            help="remove one of them")  # fmt: skip
@@ -174,6 +177,10 @@ def require_end(settings: Settings, train: ast.Train) -> None:
 
 def _line(line: ast.Directive, consts: Mapping[str, object], before: Settings) -> dict[str, Any]:
     word = line.keyword.id
+    if line.target is not None and word not in _GROUPED and word in KNOWN:
+        message = f"`{word}` is for all parameters"
+        raise fail("E276", message, line.target.span, help="remove `for`, which only `optimizer` "
+                   "and `schedule` take")  # fmt: skip
     if word in STEP_LINES:
         return {}
     if word == "load":
@@ -183,7 +190,7 @@ def _line(line: ast.Directive, consts: Mapping[str, object], before: Settings) -
     if word == "batch":
         return {"batch": _batch(_only(line), consts)}
     if word == "schedule":
-        return {"schedules": _schedules(line, consts)}
+        return {"schedules": (*before.schedules, _schedules(line, consts, before))}
     if word == "augment":
         return {"augment": read_augment(line, consts)}
     if word == "stop_early":
@@ -219,7 +226,9 @@ def _batch(expr: ast.Expr, consts: Mapping[str, object]) -> int | None:
     return size
 
 
-def _schedules(line: ast.Directive, consts: Mapping[str, object]) -> tuple[Schedule, ...]:
+def _schedules(
+    line: ast.Directive, consts: Mapping[str, object], before: Settings
+) -> tuple[Schedule, ...]:
     if not line.arguments:
         raise fail("E276", "`schedule` needs one", line.span, help="write `schedule cosine`")
     found: list[Schedule] = []
@@ -231,7 +240,7 @@ def _schedules(line: ast.Directive, consts: Mapping[str, object]) -> tuple[Sched
             raise fail("E276", f"no schedule is called `{word}`", span, help=help)
         kind, signature = _SCHEDULES[word]
         found.append(kind(**signature.bind(span, arguments, consts)))
-    if sum(isinstance(s, Plateau) for s in found) > 1:
+    if sum(isinstance(s, Plateau) for s in found) + (before.plateau is not None) > 1:
         raise fail("E277", "`plateau` is given twice", line.span, help="remove one of them")
     return tuple(found)
 

@@ -165,9 +165,7 @@ def directives() -> st.SearchStrategy[Any]:
         word,
         _arguments(expressions),
     )
-    pairs = some(
-        st.tuples(strings, strings | names).map(lambda pair: s.Tuple(NOWHERE, pair)), 0
-    )
+    pairs = some(st.tuples(strings, strings | names).map(lambda pair: s.Tuple(NOWHERE, pair)), 0)
     parts = st.builds(s.Attribute, here, names, plain_words | st.just("*"))
     return st.one_of(
         st.builds(s.Directive, here, word, some(expressions, 0), optional),

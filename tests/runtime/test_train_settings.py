@@ -54,9 +54,17 @@ def test_batch_all_is_the_full_batch_and_numbers_may_be_computed() -> None:
 
 def test_schedules_are_read_in_order() -> None:
     found = read("schedule warmup(2), step(every = 10, factor = 0.5)\n").schedules
-    assert found == (Warmup(2), Step(10, 0.5))
-    assert read("schedule cosine").schedules == (Cosine(),)
+    assert found == ((Warmup(2), Step(10, 0.5)),)
+    assert read("schedule cosine").schedules == ((Cosine(),),)
     assert read("schedule plateau(patience = 2)").plateau == Plateau(patience=2)
+
+
+def test_each_schedule_line_is_kept_by_itself_and_only_some_lines_are_for_groups() -> None:
+    found = read("schedule warmup(2)\nschedule cosine, plateau for head.*")
+    assert found.schedules == ((Warmup(2),), (Cosine(), Plateau()))
+    assert found.plateau == Plateau()
+    assert code("schedule plateau\nschedule plateau for head.*") == ["E277"]
+    assert code("clip 1.0 for head.*\nbatch 5 for head") == ["E276", "E276"]
 
 
 def test_a_misspelt_line_suggests_the_nearest() -> None:
