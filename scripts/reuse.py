@@ -43,7 +43,7 @@ def teach(name: str, data: Path, runs: Path) -> None:
         weights = runs / run / "model.safetensors"
         if weights.is_file():
             continue
-        model = chainrule.load(EXAMPLES / f"{name}.net", train=run, data_root=data)
+        model = chainrule.load(EXAMPLES / f"{name}.net", train=run, threads=1, data_root=data)
         model.fit(out=weights.parent)
         model.save(weights)
 
@@ -51,7 +51,9 @@ def teach(name: str, data: Path, runs: Path) -> None:
 def learn(name: str, run: str, pick: int, data: Path, runs: Path) -> float:
     """The test accuracy of one training with the labels of that pick."""
     path = EXAMPLES / f"{name}.net"
-    model = chainrule.load(path, set={"pick": pick}, train=run, seed=pick, data_root=data)
+    model = chainrule.load(
+        path, set={"pick": pick}, train=run, seed=pick, threads=1, data_root=data
+    )
     model.fit(out=runs / run)
     return model.evaluate()["accuracy"]
 
