@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from chainrule.compiler.check import check
-from chainrule.compiler.graph import topological
+from chainrule.compiler.graph import leaf, topological
 from chainrule.compiler.pipeline import gradients, optimise
+from chainrule.compiler.scans.retype import retyped
 from chainrule.runtime.plain import evaluate, run_graph
 from tests.compiler.netcase import check_gradients, mistakes, module, net
 
@@ -66,6 +67,20 @@ def test_a_probability_of_one_is_always_drawn() -> None:
     rows = np.eye(5)[np.arange(MANY) % 5]
     found = drawn("categorical(p)", "input p: [5]", {"p": rows}, dtype="f32")
     np.testing.assert_array_equal(found, np.arange(MANY) % 5)
+
+
+@pytest.mark.parametrize("call", ["categorical(p)", "categorical(scores = log(p))"])
+def test_the_least_number_of_the_generator_draws_no_impossible_label(call: str) -> None:
+    """u = 0 comes once in 2²⁴ draws: put in its place, the only possible label still wins."""
+    graph = net(f"net t {{\n  input p: [3]\n  output {call}\n}}\n", dtype="f32")
+    (y,) = [o.value for o in graph.outputs]
+    (u,) = [v for v in topological([y]) if v.op.name == "uniform"]
+    zero = leaf("input", "u", u.type)
+    ((y,), given) = retyped([y], {u: zero}), {"p": np.eye(3)}
+    for numbers in (np.zeros((3, 3)), 1 - np.eye(3), np.full((3, 3), 1 - 2.0**-24)):
+        with np.errstate(divide="ignore"):
+            (found,) = evaluate([y], {**given, "u": numbers.clip(0, 1 - 2.0**-24)}, batch=3)
+        np.testing.assert_array_equal(found, [0, 1, 2])
 
 
 def test_scores_may_be_large() -> None:
