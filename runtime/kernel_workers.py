@@ -105,7 +105,7 @@ def compile_text(text: str, path: Path) -> Code:
 def _effort(text: str) -> int:
     """What takes long comes first, so that the last ones to be ready are small. A product's block
     is one word that stands for hundreds."""
-    return len(text) + 4_000 * text.count("multiply(") + 10_000 * (text == DRIVER)
+    return len(text) + 4_000 * text.count("register_block(") + 10_000 * (text == DRIVER)
 
 
 @contextmanager
