@@ -64,8 +64,9 @@ def uniform(dtype: str, pair: tuple[X, X]) -> X:
 def normal(dtype: str, pair: tuple[X, X]) -> X:
     """Box and Muller: √(−2 log u₁)·cos 2πu₂ with u₁ in (0, 1].
 
-    In f32, cos 2πu = −sin 2πq with q = ¼ − |u − ½|: exact for the 24 bits of u, and within a quarter
-    turn, so that a short series is enough. An angle rounded to f32 would cost its last digits.
+    In f32, cos 2πu = −sin 2πq with q = ¼ − |u − ½|: exact for the 24 bits of u, and within a
+    quarter turn, so that a short series is enough. An angle rounded to f32 would cost its last
+    digits.
     """
     u1 = 1 - _unsigned(pair[0] >> 8, dtype) * 2.0**-24
     u2 = _unsigned(pair[1] >> 8, dtype) * 2.0**-24
