@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .compiler.graph import Graph, Output
 from .compiler.minimize import frozen_by, minimized
 from .compiler.pipeline import forward, gradients
+from .compiler.step import trainable
 from .dsl.diagnostics import did_you_mean, fail
 from .dsl.syntax import Train
 from .runtime.files import write_text
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .runtime.history import History
     from .runtime.profile import Profile
+    from .viz.derivation import Derivation
 
 VIEWS = ("layers", "operations", "backward", "training", "recurrence")
 FORMS = ("unrolled", "folded", "cell")
@@ -146,28 +148,49 @@ def derive(
     index: bool = False,
     loss: str | None = None,
 ) -> str:
-    """The derivation of a net's gradients, its closed forms checked against the compiler's."""
-    from .viz import derive as derivation
-
-    graph = forward(model.module, model.name, training=True, dtype="f64", sizes=model.sizes)
-    found = derivation.derive(
-        graph, loss, [param] if param else None, index=index, check=_at_random
-    )
+    """The derivation of a net's gradients, its closed forms checked against the compiler's. Where
+    `train` minimises several losses, one for each line, by the parameters that it changes."""
+    train = _train(model)
+    graph = forward(
+        model.module, model.name, training=True, dtype="f64", sizes=model.sizes,
+        frozen=_frozen(train),
+    )  # fmt: skip
+    found = _derivations(graph, train, param, index, loss)
     if format == "text":
         from .viz.derive_text import text
 
-        return text(found)
+        return "\n\n".join(map(text, found))
     if format == "markdown":
         from .viz.derive_markdown import markdown
 
-        return markdown(found)
+        return "\n".join(map(markdown, found))
     if format == "latex":
         from .viz.derive_latex import latex
 
-        return latex(found)
+        return latex(*found)
     near = did_you_mean(format, SUFFIX)
     shown = near or f"formats are {', '.join(SUFFIX)}"
     raise fail("E603", f"there is no format `{format}`", help=shown)
+
+
+def _derivations(
+    graph: Graph, train: Train | None, param: str | None, index: bool, loss: str | None
+) -> list[Derivation]:
+    """One for each line of `train` with a loss of its own, else one of the loss."""
+    from .viz.derive import derive as derived
+    from .viz.gradient_paths import told
+
+    found = []
+    asked = minimized(train) if train is not None and len(graph.of_kind("loss")) > 1 else ()
+    for line in told(asked, graph):
+        names = [p.name for p in trainable(graph, line.over) if param in (None, p.name)]
+        if loss in (None, line.loss) and names:
+            title = f"{line.number}. {line.words}"
+            found.append(
+                derived(graph, line.loss, names, index=index, check=_at_random, title=title)
+            )
+    wanted = [param] if param else None
+    return found or [derived(graph, loss, wanted, index=index, check=_at_random)]
 
 
 def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:

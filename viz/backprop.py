@@ -22,8 +22,10 @@ from ..compiler.graph import leaf as make_leaf
 from ..compiler.op import apply
 from ..compiler.value import Value
 from . import terms as t
+from .draws import Sample, samples
 from .equations import Equations, rebuilt
 from .formula import formulas, right_hand_side
+from .gradient_paths import sent
 from .names import Names, function_name
 from .simplify import Change, simplified, stabilised
 from .terms import Term
@@ -69,6 +71,7 @@ class Backprop:
     letter: str = "t"  # of the steps of its scans
     scans: dict[Value, Through] = field(default_factory=dict)
     found: list[Value | Through] = field(default_factory=list)  # kept steps and scans, in order
+    samples: list[Sample] = field(default_factory=list)  # z = μ + σ ⊙ ε
 
     def expand(self, derivative: Derivative) -> Value:
         """The derivative over the net's own leaves, every stand-in and δ written out."""
@@ -153,6 +156,7 @@ class Backprop:
         closed = self.deltas[v].closed
         # The formula of a whole block uses its δ three times: there a name is shorter.
         short = closed.size <= self.short and not t.hidden(closed) and v not in self.equations.inner
+        short = short and all(s.value is not v for s in self.samples)
         partial = t.partial(self.names[self.loss], self.names[v])
         self.known[self.slots[v]] = closed if short else partial
 
@@ -180,21 +184,28 @@ def backprop(
     )
     b = Backprop(equations, names, loss.value, batch, short, mean=mean, primed=primed,
                  letter=letter)  # fmt: skip
-    b.aliases = {
-        right_hand_side(v, names.terms, batch): names[v]
+    b.samples = samples(equations.steps, names.terms)
+    b.aliases = {term: name for s in b.samples for term, name in s.aliases.items()}
+    b.aliases |= {
+        right_hand_side(v, names.terms, batch, b.aliases): names[v]
         for v in equations.steps
         if v is not loss.value
     }
+    b.aliases |= _past_equal_names(equations, names, b.aliases)
     b.known = {s: names[v] for v, s in equations.stand_in.items()}
     relevant = _relevant(equations, loss.value, set(chosen))
+    sends = sent(equations, loss.value, set(chosen))
+    sending = {a for a, _ in sends}
+    relevant = {v for v in relevant if v in sending or v is loss.value}
     b.users = {
-        v: [w for w in used if w in relevant or w is loss.value]
+        v: [w for w in used if (w in relevant or w is loss.value) and (v, w) in sends]
         for v, used in equations.users().items()
     }
     for v in relevant:
         step = equations.steps[v]
         is_part = v.op.family == "part"
-        if v is not loss.value and (not merge or step.params or is_part or len(b.users[v]) > 1):
+        told = step.params or is_part or any(s.value is v for s in b.samples)
+        if v is not loss.value and (not merge or told or len(b.users[v]) > 1):
             b.kept.add(v)
     order = [v for v in equations.steps if v in relevant and v is not loss.value]
     raw: dict[Value, Value] = {}
@@ -207,6 +218,21 @@ def backprop(
         if any(w in relevant for w in b.users.get(p, ())):
             b.params[p] = _derivative(b, p, _parameter(b, p, raw))
     return b
+
+
+def _past_equal_names(
+    equations: Equations, names: Names, aliases: Mapping[Term, Term]
+) -> dict[Term, Term]:
+    """What has a shorter term by one name has it by another name of the same value too."""
+    equal: dict[str, str] = {}
+    for v in equations.steps:
+        found = right_hand_side(v, names.terms)
+        if found.kind == "symbol" and names[v].kind == "symbol":
+            equal[names[v].text] = found.text
+    if not equal:
+        return {}
+    again = {t.renamed(term, equal): name for term, name in aliases.items()}
+    return {term: name for term, name in again.items() if term not in aliases and term.parts}
 
 
 def _relevant(equations: Equations, loss: Value, params: set[Value]) -> set[Value]:
@@ -309,5 +335,5 @@ def _derivative(
         if written[c.before] in b.aliases.values():
             aliases[written[c.after]] = written[c.before]
     unreduced = unreduced or formulas([raw], known, b.batch, aliases)[raw]
-    closed = formulas([value], known, b.batch, aliases)[value]
+    closed = t.multiplied(formulas([value], known, b.batch, aliases)[value])
     return Derivative(of, raw, value, unreduced, changes, closed, known)

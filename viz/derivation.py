@@ -37,6 +37,7 @@ class Fact:
     right: Term
     note: str = ""
     place: str = ""  # the first of those of a scan: which one it is
+    sign: str = "="  # or ∼: drawn from
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Derivation:
     elements: tuple[Fact, ...] = ()
     difference: float | None = None
     averaged: bool = True
+    title: str = ""  # which line of `train` it belongs to
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -88,6 +91,7 @@ class Derivation:
         elif self.averaged:
             found.insert(0, "The equations are for one example; Σᵢ adds over the m examples.")
         found += dict.fromkeys(words for sign, words in SIGNS.items() if sign in signs)
+        found += self.remarks
         if self.averaged:
             found.append("The loss is the mean (1/m) Σᵢ L; the 1/m is written with the parameters.")
         return found

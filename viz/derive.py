@@ -25,8 +25,10 @@ from ..dsl.diagnostics import did_you_mean, fail
 from . import terms as t
 from .backprop import Backprop, Derivative, backprop
 from .derivation import Derivation, Fact, Passage, Rewrite
+from .derive_remarks import remarks
 from .derive_steps import chains_of, given_steps, local_steps, passages, result_fact
-from .equations import equations
+from .draws import distribution, drawn
+from .equations import equations, is_bar
 from .formula import formulas, right_hand_side
 from .geometry import described
 from .indices import elements
@@ -39,6 +41,7 @@ from .wholes import Inner
 # Evaluates a graph's outputs, by name, at one random point, in f64.
 Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
 PATHS, FACTORS = 6, 48  # beyond, a chain is written by its last step only
+SEVERAL = 16  # factors of several paths together
 
 # Rules that tidy up and teach nothing: their effect is in the next line.
 TIDYING = frozenset({
@@ -55,8 +58,10 @@ def derive(
     *,
     index: bool = False,
     check: Evaluate | None = None,
+    title: str = "",
 ) -> Derivation:
-    """Derive the gradients of the parameters named (all trainable ones unless told otherwise)."""
+    """Derive the gradients of the parameters named (all trainable ones unless told otherwise);
+    `title` says which line of `train` that belongs to."""
     output = _loss(graph, loss)
     found = equations(graph, [output])
     output = _loss(found.graph, loss)
@@ -74,6 +79,8 @@ def derive(
         facts,
         difference(b, graph, output, check) if check is not None else None,
         output.value.type.batched,
+        title,
+        tuple(remarks(b)),
     )
 
 
@@ -105,6 +112,7 @@ def _chosen(graph: Graph, params: Iterable[str] | None) -> list[Value]:
 def _given(b: Backprop, called: Names) -> Iterable[Fact]:
     """The equations on the way to the loss, in order."""
     scans: set[Value] = set()
+    seen: set[Value] = set()  # draws
     for v, step in b.equations.steps.items():
         if v.op.family == "part":
             if v.args[0] not in scans:
@@ -116,11 +124,21 @@ def _given(b: Backprop, called: Names) -> Iterable[Fact]:
             continue
         if v in b.equations.inner:
             yield from _given_inside(b.equations.inner[v], called)
-        right = right_hand_side(v, called.terms, b.batch)
+        for x in step.operands:
+            if drawn(x) and x not in b.equations.steps and x not in seen:
+                seen.add(x)
+                yield Fact(called[x], distribution(x, called.terms), sign="∼")
+        yield from (Fact(s.sigma, s.defined) for s in b.samples if s.value is v and s.defined)
+        if step.kind == "draw":
+            yield Fact(called[v], distribution(v, called.terms), sign="∼")
+            continue
+        aliases = {term: name for s in b.samples for term, name in s.aliases.items()}
+        right = right_hand_side(v, called.terms, b.batch, aliases)
         names_ = [x.origin.name for x in (v,) if x.origin.name and unicode_name(x.origin.name)
                   != unicode(called[v])]  # fmt: skip
         words = names_[0] if names_ and called.layers and step.kind != "loss" else ""
         shape = described(step.inside)
+        shape += ["no gradient goes past"] if is_bar(v) else []
         block = step.block if shape or step.kind in ("elementwise", "loss", "function") else ""
         told = (words, block if v.origin.instance else "", *shape)
         yield Fact(called[v], right, ", ".join(dict.fromkeys(w for w in told if w)))
@@ -222,7 +240,7 @@ def _paths(b: Backprop, v: Value) -> list[list[Value]] | None:
         if len(path) > FACTORS or len(stack) > FACTORS:
             return None
         stack += [[w, *path] for w in b.users[path[0]]]
-    return found
+    return None if len(found) > 1 and sum(len(p) - 1 for p in found) > SEVERAL else found
 
 
 def _rewrites(b: Backprop, d: Derivative) -> Iterable[Rewrite]:

@@ -26,9 +26,15 @@ _PREAMBLE = r"""\documentclass[11pt]{article}
 \begin{document}"""
 
 
-def latex(d: Derivation) -> str:
-    """The whole derivation as one document."""
-    out = [_PREAMBLE, rf"\section*{{Backpropagation through {words(d.net)}}}"]
+def latex(*derivations: Derivation) -> str:
+    """Derivations as one document."""
+    bodies = (_body(d) for d in derivations)
+    return "\n".join([_PREAMBLE, "\n\\newpage\n".join(bodies), r"\end{document}", ""])
+
+
+def _body(d: Derivation) -> str:
+    out = [rf"\section*{{Backpropagation through {words(d.net)}}}"]
+    out += [words(d.title), ""] if d.title else []
     notes = [rf"\item {{}}{words(note)}" for note in d.notes]
     out += [r"\begin{itemize}", *notes, r"\end{itemize}"]
     out += [r"\subsection*{Given}", *_aligned(d.given)]
@@ -42,7 +48,7 @@ def latex(d: Derivation) -> str:
     out += [r"\subsection*{Result}", *_aligned(Fact(p.left, p.closed, p.place) for p in d.passages)]
     if d.difference is not None:
         out += ["", words(checked(d.difference).replace("\n", " "))]
-    return "\n".join([*out, r"\end{document}", ""])
+    return "\n".join(out)
 
 
 _WORDS = {
@@ -56,7 +62,8 @@ _SIGNS = {
     "′": "'", "ᵀ": "^T", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "½": r"\tfrac{1}{2}",
     **{c: f"_{k}" for k, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     "ₜ": "_t", "ₛ": "_s", "ᵤ": "_u", "…": r"\ldots", "ₕ": "_h",
-    "ε": r"\epsilon", "∗": "*", "ₚ": "_p", "¹": "^1", "×": r"\times",
+    "ε": r"\epsilon", "μ": r"\mu", "𝒩": r"\mathcal{N}", "𝒰": r"\mathcal{U}", "∼": r"\sim",
+    "∗": "*", "ₚ": "_p", "¹": "^1", "×": r"\times",
 }  # fmt: skip
 
 
@@ -87,7 +94,8 @@ def _aligned(facts: Iterable[Fact]) -> list[str]:
     left = max((width(f.left) for f in facts), default=0.0)  # they stand in one column
     for f in facts:
         first, *more = lines(f.right, LIMIT - left)
-        rows += [f"{math(f.left)} &= {first}", *(rf"&\qquad {row}" for row in more)]
+        sign = r"\sim" if f.sign == "∼" else f.sign
+        rows += [f"{math(f.left)} &{sign} {first}", *(rf"&\qquad {row}" for row in more)]
         if f.note:
             note = rf"\qquad \text{{({words(f.note)})}}"
             wide = more or left + width(f.right) + len(f.note) > LIMIT

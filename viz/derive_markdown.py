@@ -17,6 +17,7 @@ from .latex import latex as math
 def markdown(d: Derivation) -> str:
     """The whole derivation."""
     out = [f"# Backpropagation through {plain(d.net)}", ""]
+    out += [f"**{plain(d.title)}**", ""] if d.title else []
     out += [f"- {note}" for note in d.notes]
     out += ["", "## Given", "", *_table(d.given)]
     out += ["", "## Local derivatives", "", *_table(d.local)]
@@ -42,7 +43,8 @@ def _table(facts: Iterable[Fact]) -> list[str]:
     rows = ["| | | |", "| ---: | :--- | :--- |"]
     for f in facts:
         left, right = math(f.left), math(f.right).replace("|", r"\vert ")
-        rows.append(f"| ${left}$ | $= {right}$ | {plain(f.note)} |")
+        sign = "\\sim" if f.sign == "∼" else f.sign
+        rows.append(f"| ${left}$ | ${sign} {right}$ | {plain(f.note)} |")
     return rows
 
 

@@ -18,6 +18,7 @@ WIDTH = 80
 def text(d: Derivation) -> str:
     """The whole derivation."""
     out = [f"Backpropagation through {d.net}", ""]
+    out += [*textwrap.wrap(d.title, WIDTH), ""] if d.title else []
     for note in d.notes:
         out += textwrap.wrap(note, WIDTH)
     out += ["", *_section("Given"), *_facts(d.given)]
@@ -50,11 +51,11 @@ def _section(title: str) -> list[str]:
 
 
 def _facts(facts: Iterable[Fact]) -> list[str]:
-    rows = [(unicode(f.left), unicode(f.right), f.note) for f in facts]
+    rows = [(unicode(f.left), f"{f.sign} {unicode(f.right)}", f.note) for f in facts]
     width = min(max((_columns(left) for left, _, _ in rows), default=0), 20)
     out = []
     for left, right, note in rows:
-        line = f"  {_padded(left, width)} = {right}"
+        line = f"  {_padded(left, width)} {right}"
         if note and _columns(line) + len(note) + 5 <= WIDTH:
             start = min(44, WIDTH - len(note) - 4)
             line = f"{_padded(line, start)}  ({note})"

@@ -6,7 +6,8 @@ not told), from which distribution, and the figures that they are part of: z = �
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ..compiler.value import Value
 from . import terms as t
@@ -14,7 +15,7 @@ from .seen import bare, from_library, number_of
 from .terms import Term
 
 LETTERS = {"normal": "epsilon", "uniform": "u", "bernoulli": "b", "categorical": "k"}
-WORDS = {"normal": "𝒩(0, 1)", "uniform": "𝒰(0, 1)"}
+WORDS = {"normal": "𝒩", "uniform": "𝒰"}
 CALLED = {"bernoulli": "Bernoulli", "categorical": "Categorical"}
 
 
@@ -43,11 +44,11 @@ def inside_draws(order: Iterable[Value]) -> set[Value]:
     return found
 
 
-def distribution(v: Value, known: dict[Value, Term]) -> Term:
+def distribution(v: Value, known: Mapping[Value, Term]) -> Term:
     """𝒩(0, 1), Bernoulli(p): what stands behind the ∼."""
     kind = drawn(v)
     if kind in WORDS:
-        return t.symbol(WORDS[kind])
+        return t.call(WORDS[kind], t.number(0), t.number(1))
     parameter = _parameter(v)
     shown = number_of(parameter)
     if parameter not in known and shown is None:
@@ -93,6 +94,41 @@ def scale_of(v: Value) -> tuple[Value, Value, Value] | None:
             if drawn(bare(draw)) == "normal" and number_of(scale) is None:
                 return mean, scale, bare(draw)
     return None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """z = μ + σ ⊙ ε, and the names of σ and σ² where nothing in the net is called so."""
+
+    value: Value
+    sigma: Term
+    defined: Term | None  # what σ is, unless the net names it
+    aliases: Mapping[Term, Term]
+
+
+def samples(steps: Iterable[Value], known: Mapping[Value, Term]) -> list[Sample]:
+    """The samples among the named values of a net."""
+    figures = [(v, found) for v in steps if (found := scale_of(v)) is not None]
+    taken = {name.text for name in known.values()}
+    free = "sigma" if "sigma" not in taken else "s"
+    made = []
+    for number, (v, (_, scale, _)) in enumerate(figures, start=1):
+        sigma = t.symbol(free if len(figures) == 1 else f"{free}_{number}")
+        log_variance = log_variance_of(scale)
+        term = known.get(log_variance) if log_variance is not None else None
+        if scale in known:
+            sigma = known[scale]
+        elif term is None:
+            continue
+        aliases: dict[Term, Term] = {}
+        defined = None
+        if term is not None:
+            halves = (t.times(t.number(0.5), term), t.quotient(term, t.number(2)))
+            aliases = {t.exponential(half): sigma for half in halves}
+            aliases[t.exponential(term)] = t.power(sigma, t.number(2))
+            defined = t.exponential(halves[0]) if scale not in known else None
+        made.append(Sample(v, sigma, defined, aliases))
+    return made
 
 
 def log_variance_of(scale: Value) -> Value | None:

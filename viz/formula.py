@@ -69,9 +69,15 @@ def formula(root: Value, known: Mapping[Value, Term] | None = None, batch: bool 
     return formulas([root], known, batch)[root]
 
 
-def right_hand_side(root: Value, known: Mapping[Value, Term], batch: bool = False) -> Term:
+def right_hand_side(
+    root: Value,
+    known: Mapping[Value, Term],
+    batch: bool = False,
+    aliases: Mapping[Term, Term] | None = None,
+) -> Term:
     """The formula that defines `root`, though `root` itself has a name."""
-    return formula(root, {v: name for v, name in known.items() if v is not root}, batch)
+    others = {v: name for v, name in known.items() if v is not root}
+    return formulas([root], others, batch, aliases)[root]
 
 
 class _Reader:
@@ -161,10 +167,29 @@ Rule = Callable[[_Reader, Value, list[Term]], Term]
 def _add(r: _Reader, v: Value, args: list[Term]) -> Term:
     n = number_of(v.args[1])
     if n is not None and n < 0:
-        return t.sub(args[0], t.number(-n))
+        return _gathered(args[0], t.number(-n)) or t.sub(args[0], t.number(-n))
+    for one, other in (args, args[::-1]):
+        if _is_nothing(one):
+            return other
     if args[0].kind == "neg" and args[1].kind != "neg":
         return _minus(args[1], args[0].parts[0])
     return _minus(args[0], args[1].parts[0]) if args[1].kind == "neg" else t.add(*args)
+
+
+def _is_nothing(term: Term) -> bool:
+    """0 times anything, which a setting may leave: 0 log p."""
+    return term.kind == "times" and term.parts[0] == t.number(0)
+
+
+def _gathered(total: Term, n: Term) -> Term | None:
+    """… + n (x − 1) for … + n x − n."""
+    if total.kind == "add":
+        last = _gathered(total.parts[1], n)
+        return t.add(total.parts[0], last) if last is not None else None
+    if total.kind != "times" or total.parts[0] != n or n == t.number(1):
+        return None
+    x = total.parts[1]
+    return None if _ends_open(x) else t.times(n, t.sub(x, t.number(1)))
 
 
 def _mul(r: _Reader, v: Value, args: list[Term]) -> Term:
@@ -213,6 +238,8 @@ def _ends_open(term: Term) -> bool:
 
 def _minus(a: Term, b: Term) -> Term:
     """a − b; of two sums taken away the plain one comes first: δ − mean δ − x̂ ⊙ mean(δ ⊙ x̂)."""
+    if b.kind == "number" and (found := _gathered(a, b)) is not None:
+        return found
     crossed = a.kind == "sub" and a.parts[1].kind == "hadamard" and _ends_open(a.parts[1].parts[1])
     if crossed and _ends_open(b):
         return t.sub(t.sub(a.parts[0], b), a.parts[1])

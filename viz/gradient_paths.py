@@ -80,17 +80,26 @@ def _path(equations: Equations, line: Line) -> Path:
     graph = equations.graph
     loss = graph.loss(line.loss).value
     params = {p.value for p in trainable(graph, line.over)}
-    passes = _passes(loss, params)
-    back = {loss, *(a for _, a in passes)}
-    edges: set[Edge] = set()
-    stops: set[Edge] = set()
-    for w, step in equations.steps.items():
-        if w not in back:
-            continue
-        edges |= {(a, w) for a in _behind(w, passes, equations) if a in step.operands}
-        stops |= {(a, w) for a in step.operands if is_bar(a)}
+    edges = sent(equations, loss, params)
+    back = {loss, *(a for a, _ in edges)}
+    stops = {
+        (a, w) for w, s in equations.steps.items() if w in back for a in s.operands if is_bar(a)
+    }
     changed = frozenset(p for p in params if p in back)
     return Path(line, loss, changed, frozenset(edges), frozenset(stops))
+
+
+def sent(equations: Equations, loss: Value, params: set[Value]) -> set[Edge]:
+    """(value, step that uses it) pairs between which a gradient goes, the loss's own included."""
+    passes = _passes(loss, params)
+    back = {loss, *(a for _, a in passes)}
+    return {
+        (a, w)
+        for w, step in equations.steps.items()
+        if w in back
+        for a in _behind(w, passes, equations)
+        if a in step.operands
+    }
 
 
 def _passes(loss: Value, params: set[Value]) -> set[Edge]:

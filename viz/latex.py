@@ -144,6 +144,8 @@ def _letters(index: str) -> str:
 
 
 def _function(name: str) -> str:
+    if name in ("𝒩", "𝒰"):
+        return r"\mathcal{N}" if name == "𝒩" else r"\mathcal{U}"
     return _OPERATORS.get(name) or rf"\operatorname{{{escape_latex(name)}}}"
 
 

@@ -40,7 +40,7 @@ def local_derivatives(b: Backprop, *, loss: bool = True) -> Iterator[Local]:
 
 def _local(b: Backprop, w: Value, u: Value) -> Local:
     left = t.partial(b.names[w], b.names[u])
-    if w is b.loss:
+    if w is b.loss or (u.shape and not w.shape):  # the derivative of a number: KL by μ
         return left, _gradient(b, w, u), ""
     step = b.equations.steps[w]
     right = right_hand_side(w, b.names.terms, b.batch)

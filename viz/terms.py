@@ -106,6 +106,18 @@ def times(a: Term, b: Term) -> Term:
     return _signed("times", a, b)
 
 
+def multiplied(term: Term) -> Term:
+    """The term with numbers that follow each other as one: 2 · 10 x is 20 x."""
+    parts = tuple(map(multiplied, term.parts))
+    whole = Term(term.kind, parts, term.text, term.size) if parts else term
+    if whole.kind != "times" or parts[0].kind != "number" or parts[1].kind != "times":
+        return whole
+    first, (second, rest) = parts[0], parts[1].parts
+    if second.kind != "number":
+        return whole
+    return times(number(float(Fraction(first.text) * Fraction(second.text))), rest)
+
+
 def _counted(n: Term, b: Term) -> Term | None:
     """(1/n)(1/m) Σᵢₚ x as one mean over n m elements, also where it is the last factor of b."""
     if n.kind == "neg":

@@ -1,7 +1,10 @@
 """Sigmoid and binary cross-entropy: the forms that lead to ∂L/∂Z = A − Y."""
 
+from ..graph import leaf
 from ..op import apply
-from ..patterns import equation, variables
+from ..patterns import equation, law, split, variables
+from ..rewrite import Table
+from ..types import Type
 from ..value import Value
 
 x, y, a = variables("x y a")
@@ -15,7 +18,36 @@ def _log1pexp(v: Value) -> Value:
     return apply("log1pexp", v)
 
 
+_z = leaf("input", "z", Type((4,), "f64", True))
+
+
+@law(
+    "two halves of a sigmoid",
+    "sub",
+    "n·σ(x) − k·σ(−x) = (n + k)·σ(x) − k, because σ(−x) = 1 − σ(x)",
+    lambda: [
+        0.1 * _sigmoid(_z) - 0.9 * _sigmoid(-_z),
+        0.5 * _sigmoid(-_z) - 0.25 * _sigmoid(_z),
+    ],
+)
+def halves(v: Value, table: Table) -> Value | None:
+    (n, one), (k, other) = map(split, v.args)
+    if one is None or other is None or min(n, k) <= 0 or n == 1 or k == 1:
+        return None
+    if one.op.name != "sigmoid" or other.op.name != "sigmoid":
+        return None
+    x, mirrored = one.args[0], other.args[0]
+    if not (_is_opposite(mirrored, x) or _is_opposite(x, mirrored)):
+        return None
+    return (n + k) * one - k
+
+
+def _is_opposite(x: Value, y: Value) -> bool:
+    return x.op.name == "neg" and x.args[0] is y
+
+
 RULES = (
+    halves,
     equation(
         "binary cross-entropy of a score",
         y * _log1pexp(-x) + (1 - y) * _log1pexp(x),
