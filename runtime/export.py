@@ -43,12 +43,13 @@ def program():
     return _programs[0]
 
 
-def {function}(*, seed=0, **inputs):
+def {signature}:
     """{doc}"""
-    recorded, outputs = program().run(inputs, seed)
+    recorded, outputs = program().run({call})
     return {result}
 '''
 PREDICT = "Arrays by output name, from one array for each input, examples along the first axis."
+SAMPLE = "Arrays by output name, `count` examples along the first axis, drawn anew for each seed."
 STEP = "One training step on a batch: the recorded numbers (loss, metrics) by name."
 
 
@@ -102,12 +103,17 @@ def _archive(plan: Plan, weights: Mapping[str, Array]) -> bytes:
 
 
 def _init(plan: Plan, updates: bool) -> str:
+    if updates:
+        own = ("step(*, seed=0, **inputs)", "inputs, seed", "recorded", STEP)
+    elif _inputs(plan):
+        own = ("predict(*, seed=0, **inputs)", "inputs, seed, anew=True", "outputs", PREDICT)
+    else:
+        own = ("predict(count=1, *, seed=0)", "{}, seed, count, anew=True", "outputs", SAMPLE)
+    signature, call, result, doc = own
     return INIT.format(
         title=f"The net {identifier(plan.name)}.",
-        function="step" if updates else "predict",
-        doc=STEP if updates else PREDICT,
-        result="recorded" if updates else "outputs",
-    )
+        signature=signature, call=call, result=result, doc=doc,
+    )  # fmt: skip
 
 
 def _facts(plan: Plan, program: Program) -> dict[str, Any]:
@@ -159,6 +165,7 @@ def _readme(plan: Plan, program: Program, updates: bool) -> str:
     inputs = _inputs(plan)
     example = ", ".join(f"{identifier(b.name)}=…" for b in inputs)
     function = "step" if updates else "predict"
+    example = example or "count=16"
     lines = [
         f"# {plain_words(plan.name)}", "",
         "Exported by chainrule; runs with numpy and numba alone.", "",

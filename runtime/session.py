@@ -255,7 +255,8 @@ class Session:
                 start = 0
                 while start < len(sizes):
                     found = program.run_steps(
-                        fields, rows[start * batch :], batch, {}, seed=self.seed, step=1,
+                        fields, rows[start * batch :], batch, {}, seed=self.seed,
+                        step=done + start + 1,
                         lengths={clock: each[start:] for clock, each in lengths.items()},
                     )  # fmt: skip
                     total.add(found, sizes[start:])

@@ -58,6 +58,9 @@ class Program:
         self._late = np.array(facts["late"], np.int64).reshape(-1, 3)
         self._steps = np.array([[1, *facts["steps"]]], np.int64)
         self._steps_done = 0
+        for name, b in self.buffers.items():  # factors of the learning rate, until one is written
+            if b["kind"] == "scalar":
+                self.write(name, 1.0)
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
             for name in weights.files:
                 self.write(name, weights[name])
@@ -89,17 +92,21 @@ class Program:
         return np.array(self._view(name, count), order="C")
 
     def run(
-        self, inputs: Mapping[str, Any], seed: int = 0
+        self, inputs: Mapping[str, Any], seed: int = 0, count: int = 1, *, anew: bool = False
     ) -> tuple[dict[str, float], dict[str, Any]]:
-        """The recorded numbers (means over the examples) and the outputs, for any number of them.
+        """The recorded numbers (means over the examples) and the outputs, for any number of them:
+        `count` where there are no inputs.
 
-        More examples than the program holds at once are taken in turns.
+        More examples than the program holds at once are taken in turns. `anew` counts these from
+        the first, so that the draws of a seed are the same at every call.
         """
+        if anew:
+            self._steps_done = 0
         arrays = {name: np.asarray(a) for name, a in inputs.items()}
         wanted = {n for n, b in self.buffers.items() if b["kind"] == "input"}
         if wanted != arrays.keys():
             raise ValueError(f"the inputs are {sorted(wanted)}, got {sorted(arrays)}")
-        counts = {len(a) for a in arrays.values()} or {1}
+        counts = {len(a) for a in arrays.values()} or {count}
         if len(counts) > 1 or min(counts) == 0:
             raise ValueError("every input must have the same number of examples, at least one")
         total = counts.pop()

@@ -78,7 +78,7 @@ def command(
     say(f"wrote {top}: {len(written)} files, {size / 1000:,.0f} kB")
     if target == "cpu":
         function = "step" if step else "predict"
-        inputs = ", ".join(f"{b.name}=…" for b in plan.buffers if b.kind == "input")
+        inputs = ", ".join(f"{b.name}=…" for b in plan.buffers if b.kind == "input") or "count=16"
         say(f"use it in {top.parent}: import {top.name}; {top.name}.{function}({inputs})")
 
 

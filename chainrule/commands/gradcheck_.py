@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..console import say, table
+from ..dsl.diagnostics import did_you_mean, fail
 from ..options import data_option, device_options, file_argument, net_option, set_option
+
+if TYPE_CHECKING:
+    from ..compiler.graph import Graph
 
 
 @click.command("gradcheck")
 @file_argument
 @net_option
 @set_option
+@click.option(
+    "--loss", "loss_name", metavar="NAME", help="One of several losses; all of them otherwise."
+)
 @click.option("--batch", type=click.IntRange(min=1), default=5, show_default=True, metavar="N")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
 @click.option(
@@ -26,6 +34,7 @@ def command(
     file: Path,
     net: str | None,
     settings: tuple[str, ...],
+    loss_name: str | None,
     batch: int,
     seed: int,
     elements: int,
@@ -50,21 +59,25 @@ def command(
     )
     graph = forward(model.module, model.name, training=True, dtype="f64", sizes=model.sizes)
     values = initial_values(graph, seed, model.module.folder)
+    losses = chosen_losses(graph, loss_name)
     found = []
-    for loss in graph.of_kind("loss"):
-        found += gradcheck(
+    for loss in losses:
+        checked = gradcheck(
             graph, values, random_inputs(graph, batch, seed), make_device(device, threads),
-            loss=loss.name, elements=elements, seed=seed,
+            loss=loss, elements=elements, seed=seed,
         )  # fmt: skip
-    rows = [
-        ["parameter", "shape", "tried", f"compiled ({device})", "interpreter", "|gradient|", ""]
-    ]
-    for c in found:
-        rows.append([
-            c.name, str(list(c.shape)), str(c.elements), f"{c.compiled:.1e}", f"{c.oracle:.1e}",
-            f"{c.greatest:.2g}", "ok" if c.holds else "WRONG",
-        ])  # fmt: skip
-    say(table(rows, right={2, 3, 4, 5}))
+        found += checked
+        if len(graph.of_kind("loss")) > 1:
+            say(f"loss {loss}")
+        rows = [
+            ["parameter", "shape", "tried", f"compiled ({device})", "interpreter", "|gradient|", ""]
+        ]
+        for c in checked:
+            rows.append([
+                c.name, str(list(c.shape)), str(c.elements), f"{c.compiled:.1e}",
+                f"{c.oracle:.1e}", f"{c.greatest:.2g}", "ok" if c.holds else "WRONG",
+            ])  # fmt: skip
+        say(table(rows, right={2, 3, 4, 5}))
     wrong = [c.name for c in found if not c.holds]
     if wrong:
         raise RunFailed(
@@ -72,3 +85,19 @@ def command(
             "from finite differences (a kink, as of relu at 0, can be the cause: try --seed)"
         )
     say(f"all {len(found)} gradients agree with finite differences within {TOLERANCE:g}")
+
+
+def chosen_losses(graph: Graph, name: str | None) -> list[str]:
+    """The loss of that name, or all of them. Raises Failure E260, E261."""
+    known = [o.name for o in graph.of_kind("loss")]
+    if not known:
+        raise fail(
+            "E260", f"the net `{graph.name}` has no loss, so there is no gradient to check",
+            help="add `loss cross_entropy(scores, label)`",
+        )  # fmt: skip
+    if name is not None and name not in known:
+        raise fail(
+            "E261", f"there is no loss `{name}`",
+            help=did_you_mean(name, known) or f"the net has {', '.join(known)}",
+        )  # fmt: skip
+    return known if name is None else [name]

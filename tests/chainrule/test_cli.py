@@ -311,6 +311,17 @@ def test_gradcheck_agrees_with_finite_differences(small: Path) -> None:
     assert result.exit_code == 0 and "all 4 gradients agree" in result.output
 
 
+def test_gradcheck_takes_every_loss_or_the_one_asked_for(small: Path) -> None:
+    small.write_text(SMALL.replace("  metric", "  loss size = sum(p^2)\n  metric"))
+    result = run("gradcheck", small, "--device", "plain")
+    assert result.exit_code == 0 and "all 8 gradients agree" in result.output
+    assert "loss size\n" in result.output
+    result = run("gradcheck", small, "--device", "plain", "--loss", "size")
+    assert result.exit_code == 0 and "all 4 gradients agree" in result.output
+    result = run("gradcheck", small, "--loss", "sise")
+    assert result.exit_code == 2 and "did you mean `size`" in result.output
+
+
 def test_gradcheck_finds_a_wrong_derivative(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from chainrule.compiler.op import registry
 

@@ -14,6 +14,7 @@ from chainrule.compiler.pipeline import compile_plan, evaluation, parse_module, 
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.export import export, identifier
+from chainrule.runtime.session import Session, initial_values, part_of
 
 TEXT = """
 net small {
@@ -87,6 +88,67 @@ def test_an_exported_step_trains_without_chainrule(tmp_path: Path) -> None:
     )  # fmt: skip
     assert shown.strip() == str(losses)
     np.testing.assert_array_equal(np.load(tmp_path / "W.npy"), loaded.read("z.W"))
+
+
+GAN = """
+net small {
+  input x: [7]
+  G = dense(7)
+  D = dense(1)
+  fake = G(normal([3]))
+  output fake
+  loss d_loss = mean(softplus(-D(x))) + mean(softplus(D(fake)))
+  loss g_loss = mean(softplus(-D(fake)))
+}
+train small on digits() {
+  repeat 2 minimize d_loss over D with adam(lr = 0.1)
+  minimize g_loss over G with adam(lr = 0.1)
+  schedule cosine
+  batch 4
+}
+"""
+
+
+def test_an_exported_step_of_two_losses_with_draws_is_that_of_the_device(tmp_path: Path) -> None:
+    """What a schedule multiplies the learning rate by is 1 in a package."""
+    module = parse_module(Source("small.net", GAN))
+    graph = step(module, module.trains[0])
+    plan = compile_plan(graph, 4)
+    start = initial_values(graph, 3)
+    export(plan, start, tmp_path)
+    loaded = CpuDevice(threads=1).load(plan)
+    for name, array in {**start, "x": X[:4], "rate": np.float32(1)}.items():
+        loaded.write(name, array)
+    told = [loaded.run(4, seed=5, step=k + 1) for k in range(2)]
+    assert not np.allclose(loaded.read("G.W"), start["G.W"])
+    np.save(tmp_path / "x.npy", X[:4])
+    shown = outside(
+        tmp_path,
+        "x = np.load('x.npy')\n"
+        "print([small.step(seed=5, x=x) for _ in range(2)])\n"
+        "np.savez('G.npz', *map(small.program().read, ('G.W', 'D.W')))\n",
+    )
+    assert shown.strip() == str(told)
+    found = np.load(tmp_path / "G.npz")
+    np.testing.assert_array_equal(found["arr_0"], loaded.read("G.W"))
+    np.testing.assert_array_equal(found["arr_1"], loaded.read("D.W"))
+
+
+def test_an_exported_generator_draws_as_many_as_it_is_asked_for(tmp_path: Path) -> None:
+    module = parse_module(Source("small.net", GAN))
+    graph = part_of(evaluation(module), "output")
+    start = initial_values(graph, 3)
+    export(compile_plan(graph, 4), start, tmp_path)
+    shown = outside(
+        tmp_path,
+        "a, b, c = (small.predict(6, seed=s)['output'] for s in (1, 2, 1))\n"
+        "print(a.shape, (a == b).any(), (a == c).all())\n"
+        "np.save('a.npy', a)\n",
+    )
+    assert shown.split("\n")[0] == "(6, 7) False True"
+    session = Session(graph, CpuDevice(threads=2), values=start)
+    expected = session.compute("predict", lambda: graph, {}, count=6, batch=4, seed=1)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected["output"])
 
 
 @pytest.mark.parametrize(
