@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # NumPy takes a while to load, and who listens to the compiler needs none
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
