@@ -49,9 +49,9 @@ def latex(term: Term) -> str:
         case "number":
             return _latex_number(term.text)
         case "call":
-            return f"{_function(term.text)}({', '.join(map(latex, parts))})"
+            return f"{function(term.text)}({', '.join(map(latex, parts))})"
         case "prime":
-            return f"{_function(term.text)}'({latex(parts[0])})"
+            return f"{function(term.text)}'({latex(parts[0])})"
         case "neg":
             return "-" + _tex_wrapped(parts[0], TIMES)
         case "add" | "sub" | "hadamard":
@@ -143,7 +143,8 @@ def _letters(index: str) -> str:
     return ",".join(index.lstrip("_"))
 
 
-def _function(name: str) -> str:
+def function(name: str) -> str:
+    """The name of a function."""
     if name in ("𝒩", "𝒰"):
         return r"\mathcal{N}" if name == "𝒩" else r"\mathcal{U}"
     return _OPERATORS.get(name) or rf"\operatorname{{{escape_latex(name)}}}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .latex import latex
+from .latex import function, latex
 from .symbols import split_name
 from .terms import Term, needs_brackets
 
@@ -58,7 +58,7 @@ def _width(x: Term, parts: Sequence[float]) -> float:
         case "power" | "transpose":
             return parts[0] + 1.5
         case "choice":
-            return max(parts[1:]) + parts[0] + 6
+            return max(parts[1:]) + max(parts[0], 8) + 6
         case "chain" | "factors":
             return sum(parts) + 0.7 * len(parts)
     brackets = 2 if any(p.kind in ("add", "sub") for p in x.parts) else 1
@@ -78,7 +78,23 @@ def lines(term: Term, limit: float = LIMIT) -> list[str]:
         return [f"-{first}", *rest] if term.parts[0].kind not in ("add", "sub") else [latex(term)]
     if term.kind in _JOINED:
         return _joined_lines(term, limit)
+    if _is_around(term):
+        return _lines_inside(term, limit)
     return [latex(term)]
+
+
+def _is_around(term: Term) -> bool:
+    """A transpose, or a function of one argument: its brackets may stay open over the lines."""
+    return term.kind == "transpose" or (term.kind == "call" and len(term.parts) == 1)
+
+
+def _lines_inside(term: Term, limit: float) -> list[str]:
+    first, *rest = lines(term.parts[0], limit - 6)
+    if not rest:
+        return [latex(term)]
+    name = "" if term.kind == "transpose" else function(term.text)
+    end = "^{T}" if term.kind == "transpose" else ""
+    return [rf"{name}\Bigl({first}", *rest[:-1], rf"{rest[-1]}\Bigr){end}"]
 
 
 def _sum_lines(term: Term, limit: float) -> list[str]:
@@ -148,6 +164,6 @@ def _widest(term: Term, limit: float) -> float:
     """Estimated width of the widest line: that of the largest part that has to stay in one."""
     if width(term) <= limit:
         return width(term)
-    if term.kind in ("add", "sub", "chain", "neg", *_JOINED):
+    if term.kind in ("add", "sub", "chain", "neg", *_JOINED) or _is_around(term):
         return max(_widest(p, limit - 4) for p in term.parts)
     return width(term)

@@ -93,8 +93,9 @@ def test_a_derivation_compiles_and_fits_the_page(name: str, tmp_path: Path) -> N
     assert overfull(compiled(graph, graph.of_kind("loss")[0].name, tmp_path)) == []
 
 
-# Formulas of attention, of a memory, of images in a sequence: factors too long to be broken.
-WIDE = ("translate", "dates", "memory", "copy_ntm", "captions")
+# Formulas of attention, of a memory, of images in a sequence, of a gradient of a gradient: factors
+# too long to be broken.
+WIDE = ("translate", "dates", "memory", "copy_ntm", "captions", "wgan")
 
 
 @needs_latex
