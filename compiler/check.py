@@ -18,6 +18,7 @@ from .generate.choice import generated_net
 from .graph import Graph, Leaf, Output, topological
 from .minimize import minimized
 from .optimizers import resolve_optimizer
+from .renamed import renamed_blocks
 from .step import trainable
 from .training import in_turns, learning
 from .value import Value
@@ -52,6 +53,7 @@ def check(module: Module, sizes: Mapping[str, int] | None = None) -> list[Diagno
             _try(lambda t=train: found.extend(_steps(module, t, sizes)), found)  # type: ignore[misc]
     for generate in module.generates:
         _try(lambda g=generate: generated_net(module, g), found)  # type: ignore[misc]
+    found += renamed_blocks(module)
     for name in module.unused_overrides():
         found.append(_unused(module, name))
     return sorted(_distinct(found), key=place)
