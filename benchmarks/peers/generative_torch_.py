@@ -1,7 +1,7 @@
 """PyTorch, eager, on a generative row: functions of `torch.nn.functional`, autograd, fused Adam.
 
 Each loss's gradient is computed for the parameters that it moves only. A GAN's images are made
-once for both updates; D judges data and images as one batch of both, which is faster than two.
+once for both updates; D judges data and images as one batch, which is a little faster than two.
 """
 
 from __future__ import annotations
