@@ -88,7 +88,8 @@ def draw(
     # The backward pass belongs to training: batch statistics, dropout.
     learning = view in ("backward", "training") or (view == "recurrence" and backward)
     train = _train(model)
-    asked = minimized(train) if train is not None and view == "training" else ()
+    told_of = view in ("training", "backward")
+    asked = minimized(train) if train is not None and told_of else ()
     graph = forward(
         model.module, model.name, training=learning, dtype=model.dtype, sizes=model.sizes,
         frozen=_frozen(train),

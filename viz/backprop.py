@@ -77,6 +77,11 @@ class Backprop:
         """The derivative over the net's own leaves, every stand-in and δ written out."""
         return rebuilt(derivative.value, self._written_out.get)[derivative.value]
 
+    @property
+    def spreads(self) -> dict[Term, Term]:
+        """σ and σ² of samples, by what they are."""
+        return {term: name for s in self.samples for term, name in s.aliases.items()}
+
     @cached_property
     def _written_out(self) -> dict[Value, Value]:
         """What each stand-in, g′ and δ is in the net itself."""
@@ -185,7 +190,7 @@ def backprop(
     b = Backprop(equations, names, loss.value, batch, short, mean=mean, primed=primed,
                  letter=letter)  # fmt: skip
     b.samples = samples(equations.steps, names.terms)
-    b.aliases = {term: name for s in b.samples for term, name in s.aliases.items()}
+    b.aliases = dict(b.spreads)
     b.aliases |= {
         right_hand_side(v, names.terms, batch, b.aliases): names[v]
         for v in equations.steps

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..compiler.graph import Graph, Output
+from ..compiler.step import trainable
 from ..compiler.value import Value
 from . import terms as t
 from .backprop import Backprop, backprop
 from .blocks import Box, folds
 from .dot import Attribute, Dot, lines, place
+from .draws import distribution, drawn
 from .equations import Step, equations
 from .fit import fitted
 from .formula import formulas, right_hand_side
@@ -41,11 +44,20 @@ WAYS = (("LR", 1, 0), ("LR", 1, 1), ("LR", 2, 1), ("LR", 1, 2), ("LR", 2, 2), ("
         ("LR", 2, 3), ("LR", 3, 3), ("TB", 1, 0))  # fmt: skip
 
 
-def backward(graph: Graph, loss: Output, theme: str = "light", *, fit: bool = True) -> str:
-    """DOT text of the backward view. Raises Failure for nets too large to read."""
+def backward(
+    graph: Graph,
+    loss: Output,
+    theme: str = "light",
+    *,
+    over: Sequence[str] = ("*",),
+    fit: bool = True,
+) -> str:
+    """DOT text of the backward view, with the gradients of the parameters that match `over`.
+    Raises Failure for nets too large to read."""
     found = equations(graph, [loss])
     output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
-    b = backprop(found, names(found, batch=False), output, batch=False, short=SHORT)
+    params = [p.value for p in trainable(found.graph, over)]
+    b = backprop(found, names(found, batch=False), output, params, batch=False, short=SHORT)
     refuse_large(2 * len(_Picture(b, theme, graph.name).steps))
 
     def drawn(direction: str, rows: int, packed: int) -> str:
@@ -99,6 +111,8 @@ class _Picture:
             self._gradient_edges(v)
         legend = [("data", "data"), ("param", "parameter"), ("block", "forward"),
                   ("gradient", "gradient of the loss")]  # fmt: skip
+        if any(drawn(v) for v in self.forward):
+            legend.append(("draw", "random draw"))
         self.dot.legend(legend, "double border: kept for the backward pass")
         return self.dot.text(rows)
 
@@ -172,6 +186,10 @@ class _Picture:
         for v in self.eq.stand_in:
             if v.op.name == "input" and v in used:
                 self._node(v, "data", lines(self._shown(self.b.names[v], v), str(v.type)))
+            elif drawn(v) and v not in self.eq.steps and v in used:
+                source = unicode(distribution(v, self.b.names.terms))
+                shown = f"{self._shown(self.b.names[v], v)} ∼ {source}"
+                self._node(v, "draw", lines(shown, str(v.type)))
 
     def _node(self, v: Value, meaning: str, label: object) -> None:
         more: dict[str, Attribute] = {"peripheries": 2} if v in self.needed else {}
@@ -188,6 +206,9 @@ class _Picture:
             rows += [(f"{c.title}, {c.steps}", "faint")]
         for a in (a for a, z in self.joined.items() if z is v):
             rows += _broken(f"{self._shown(self.b.names[a], a)} = {self._formula(a)}")
+        for s in self.b.samples:
+            if s.value is v and s.defined is not None:
+                rows += _broken(f"{unicode(s.sigma)} = {unicode(s.defined)}")
         rows += [(self.notes[v], "faint")] if v in self.notes else []
         if v in self.eq.inner:
             normal = self.eq.inner[v].normal
@@ -199,7 +220,7 @@ class _Picture:
 
     def _formula(self, v: Value) -> str:
         step = self.eq.steps[v]
-        right = right_hand_side(v, self.b.names.terms)
+        right = right_hand_side(v, self.b.names.terms, aliases=self.b.spreads)
         if step.kind == "elementwise" and function_name(self.eq, v) != "g":
             right = t.call(function_name(self.eq, v), self.b.names[step.operands[0]])
         return self._shown(right, v)
@@ -326,7 +347,8 @@ class _Picture:
         if w is not None and w is not self.b.loss:
             partial = t.partial(self.b.names[self.b.loss], self.b.names[w])
             gap = "\n" if self.dot.horizontal else " "
-            label = f"{self._shown(partial, w)}{gap}{list(w.shape)}"
+            shape = f"{gap}{list(w.shape)}" if w.shape else ""
+            label = f"{self._shown(partial, w)}{shape}"
         self.dot.edge(left, right, label, dir="back", color=self.dot.theme.gradient,
                       fontcolor=self.dot.theme.gradient)  # fmt: skip
 

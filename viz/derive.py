@@ -132,8 +132,7 @@ def _given(b: Backprop, called: Names) -> Iterable[Fact]:
         if step.kind == "draw":
             yield Fact(called[v], distribution(v, called.terms), sign="∼")
             continue
-        aliases = {term: name for s in b.samples for term, name in s.aliases.items()}
-        right = right_hand_side(v, called.terms, b.batch, aliases)
+        right = right_hand_side(v, called.terms, b.batch, b.spreads)
         names_ = [x.origin.name for x in (v,) if x.origin.name and unicode_name(x.origin.name)
                   != unicode(called[v])]  # fmt: skip
         words = names_[0] if names_ and called.layers and step.kind != "loss" else ""

@@ -46,7 +46,7 @@ def inside_draws(order: Iterable[Value]) -> set[Value]:
 
 def distribution(v: Value, known: Mapping[Value, Term]) -> Term:
     """𝒩(0, 1), Bernoulli(p): what stands behind the ∼."""
-    kind = drawn(v)
+    kind = v.op.name if v.op.name in WORDS else drawn(v)
     if kind in WORDS:
         return t.call(WORDS[kind], t.number(0), t.number(1))
     parameter = _parameter(v)

@@ -17,7 +17,8 @@ from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
 from . import terms as t
 from .dot import Attribute, Cluster, Dot, lines, place
-from .equations import equations, merged
+from .draws import distribution, drawn
+from .equations import NUMBERS, equations, merged
 from .fit import fitted
 from .formula import DOT, formula
 from .geometry import described
@@ -39,7 +40,7 @@ LEAVES = {"input": "data", "param": "param", "state": "state"}
 LEGEND = {
     "data": "data", "param": "parameter", "state": "state", "contraction": "product",
     "elementwise": "element by element", "reduction": "sum or maximum", "view": "rearranged",
-    "gradient": "gradient", "loss": "loss",
+    "gradient": "gradient", "loss": "loss", "draw": "random draw",
 }  # fmt: skip
 SILENT = {"stop_gradient", "cast", "broadcast"}  # no node of their own: an edge passes them by
 
@@ -199,6 +200,8 @@ class _Picture:
             return "gradient"
         if v in self.losses:
             return "loss"
+        if drawn(v) or v.op.name in NUMBERS:
+            return "draw"
         return FAMILY.get(v.op.family, "other")
 
     def _node(self, v: Value) -> None:
@@ -210,10 +213,13 @@ class _Picture:
         else:
             right = formula(v, {a: self._operand(a) for a in v.args if not self._inlined(a)})
             text = unicode(right)
+            if v.op.name in NUMBERS:
+                source = unicode(distribution(v, self.known))
+                text = f"{unicode(name)} ∼ {source}" if name else source
             if text == "·" or v.op.name in (*SILENT, "windows"):
                 text = f"{v.op.name}({unicode(self._operand(v.args[0]))})"
             shape = described([v])
-            below = [f"= {unicode(name)}"] if name else []
+            below = [f"= {unicode(name)}"] if name and v.op.name not in NUMBERS else []
             label = lines(text, *below, *([", ".join(shape)] if shape else []))
         where = f" {place(v.origin.span)}" if v.origin.span else ""
         node = self.dot.node(label, meaning, tooltip=f"{v.op.name}{where}")

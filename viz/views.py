@@ -50,7 +50,8 @@ def draw(
     adds the gradient that flows back through the steps.
 
     The training view draws the path of the gradient of each of the `lines` of `train`; without any,
-    that of the first loss by all parameters. Raises Failure.
+    that of the first loss by all parameters. The backward view takes from them which parameters
+    belong to a loss. Raises Failure.
     """
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"views: {', '.join(VIEWS)}"
@@ -78,4 +79,6 @@ def draw(
         return operations(gradients, depth, theme, fit=fit)
     if view == "recurrence":
         return through_time(graph, graph.loss(loss), theme, steps, fit=fit)
-    return backward_picture(graph, graph.loss(loss), theme, fit=fit)
+    output = graph.loss(loss)
+    over = next((line.over for line in lines if line.loss == output.name), ("*",))
+    return backward_picture(graph, output, theme, over=over, fit=fit)

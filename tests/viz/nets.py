@@ -106,6 +106,70 @@ VAE = """net vae {
   loss divergence = kl_normal(mu, log_variance)
 }
 """
+GAN = """net gan {
+  input x: [6]
+  G = generator()
+  D = discriminator()
+  noise = normal([3])
+  fake = G(noise)
+  real_p = D(x)
+  cut_p = D(stop_gradient(fake))
+  fake_p = D(fake)
+  output fake
+  loss d_loss = -0.9 * log(real_p) - 0.1 * log(1 - real_p) - log(1 - cut_p)
+  loss g_loss = -log(fake_p)
+}
+block generator {
+  input z: [n]
+  output z -> dense(5) -> relu -> dense(6)
+}
+block discriminator {
+  input x: [n]
+  score = x -> dense(4) -> relu -> dense(1)
+  output sigmoid(score[0])
+}
+data numbers = xor()
+train gan on numbers {
+  repeat 5 minimize d_loss over D with adam(lr = 2e-4)
+  minimize g_loss over G with sgd(lr = 0.1)
+  batch 4
+  epochs 1
+}
+"""
+TRANSFER = """net transfer {
+  input x: [6]
+  input y: [2]
+  body = features()
+  head = dense(2)
+  y_hat = body(x) -> head
+  output y_hat
+  loss squared_error(y_hat, y)
+}
+block features {
+  input x: [n]
+  output x -> dense(5) -> tanh -> dense(4)
+}
+data numbers = xor()
+train transfer on numbers {
+  freeze body.dense
+  optimizer sgd(lr = 0.01)
+  optimizer sgd(lr = 0.1) for head.*
+  batch 4
+  epochs 1
+}
+"""
+PENALTY = """net penalty {
+  input x: [4]
+  D = critic()
+  slope = grad(D(x), x)
+  loss (sum(slope^2) - 1)^2 - D(2 * x)
+}
+block critic {
+  input x: [n]
+  score = x -> dense(5) -> sigmoid -> dense(1)
+  output score[0]
+}
+"""
 ALL = {
     "digits": DIGITS,
     "sigmoids": SIGMOIDS,
@@ -116,6 +180,9 @@ ALL = {
     "normed": NORMED,
     "tied": TIED,
     "vae": VAE,
+    "gan": GAN,
+    "transfer": TRANSFER,
+    "penalty": PENALTY,
 }
 
 
