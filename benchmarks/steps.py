@@ -7,6 +7,9 @@ the time of a whole process from start to the end of its first step, with an emp
 and again (warm); peak memory is what the system says of the warm one. Frameworks that are not
 installed are left out. `OPENBLAS_CORETYPE` is removed from the environment, so that BLAS chooses
 its own kernels. All print Markdown.
+
+`--one-core` is for a machine that others use: every framework has one core, and what counts is the
+time that the core worked for it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ NAMES = {"torch": "torch eager", "torch_last": "torch channels-last",
          "torch_compile": "torch.compile"}  # fmt: skip
 CHUNK = 64  # steps that a peer may run in one call where a step is mere overhead
 ROOT = Path(__file__).resolve().parents[1]
+Clock = Callable[[], float]
 Run = Callable[[int], Any]  # so many steps; gives the loss of the last, a number of its framework
 Start = dict[str, float]
 AnyRow = Row | Generative
@@ -58,7 +62,9 @@ def made(row: AnyRow, peers: list[str]) -> dict[str, Run]:
     return runs
 
 
-def step_times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, list[float]]:
+def step_times(
+    runs: dict[str, Run], rounds: int, seconds: float, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds a step, one number a round, for each peer."""
     counts = {}
     for peer, run in runs.items():
@@ -66,9 +72,9 @@ def step_times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, l
         run(2)  # some compile once more for another count
         count, took = 1, 0.0
         while took < seconds / 3 and count < 1 << 20:
-            start = time.perf_counter()
+            start = clock()
             run(count)
-            took = time.perf_counter() - start
+            took = clock() - start
             counts[peer] = max(1, int(seconds / took * count))
             count *= 4
         if counts[peer] > CHUNK:
@@ -77,9 +83,9 @@ def step_times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, l
     for _ in range(rounds):
         for peer, run in runs.items():
             time.sleep(SETTLE)
-            start = time.perf_counter()
+            start = clock()
             run(counts[peer])
-            times[peer].append((time.perf_counter() - start) / counts[peer])
+            times[peer].append((clock() - start) / counts[peer])
     return times
 
 
@@ -150,6 +156,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.3, help="a peer's share of a round")
     parser.add_argument("--no-start", action="store_true", help="leave out cold and warm starts")
+    parser.add_argument("--one-core", action="store_true", help="CPU time on a single core")
     parser.add_argument("--json", type=Path, help="write the raw numbers")
     return parser.parse_args()
 
@@ -159,6 +166,10 @@ def main() -> None:
     peers = options.peers.split(",")
     keys = [*options.keys, *(k for k in options.rows.split(",") if k)] or list(ROWS)
     raw: dict[str, Any] = {}
+    clock = time.perf_counter
+    if options.one_core:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        clock = time.process_time
     print("| row | framework | ms a step | of ours (spread) |"
           + ("" if options.no_start else " first step cold / warm, s | peak MB |"))  # fmt: skip
     print("| --- " * (4 if options.no_start else 6) + "|")
@@ -166,7 +177,7 @@ def main() -> None:
         row = ROWS[key]
         runs = made(row, peers)
         starts = {} if options.no_start else starts_of(row, list(runs))
-        times = step_times(runs, options.rounds, options.seconds)
+        times = step_times(runs, options.rounds, options.seconds, clock)
         print(report(row, times, starts), flush=True)
         raw[key] = {"times": times, "starts": starts}
     if options.json:
