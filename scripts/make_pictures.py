@@ -48,6 +48,11 @@ DIAGRAMS = {
     "lstm-operations": ("examples/sequences_mnist.net", "operations", "light"),
     "gru-cell": ("examples/sequences_mnist.net", "recurrence", "light"),
     "seq2seq-unrolled": ("examples/dates.net", "recurrence", "light"),
+    "vae-layers": ("examples/vae.net", "layers", "light"),
+    "vae-training": ("examples/vae.net", "training", "light"),
+    "gan-layers": ("examples/gan.net", "layers", "light"),
+    "gan-training": ("examples/gan.net", "training", "light"),
+    "wgan-training": ("examples/wgan.net", "training", "dark"),
 }
 
 
