@@ -66,6 +66,8 @@ def _target(b: Backprop, v: Value) -> tuple[Term, float] | None:
     c = 0.0
     if closed.kind == "sub" and closed.parts[1].kind == "number":
         closed, c = closed.parts[0], float(closed.parts[1].text)
+    if closed.kind == "call" and closed.text == "σ" and closed.parts[0] == b.names[v]:
+        return closed, c
     p = next((w for w, name in b.names.terms.items() if name == closed), None)
     if p is None or p.op.name != "sigmoid":
         return None
