@@ -416,6 +416,7 @@ class Plan:
     """A whole step. `capacity` is the largest batch; a run may use fewer examples.
 
     `barriers[i]`: all threads must have finished everything before kernel i may start.
+    `contents[i]`: the value that each slot of kernel i holds, for diagrams.
     `results`: name -> buffer index of the scalars recorded at every step (losses, metrics) and of
     the named outputs read on request.
     """
@@ -429,6 +430,7 @@ class Plan:
     recorded: Mapping[str, int]  # "loss", "accuracy" -> buffer index of a scalar
     outputs: Mapping[str, int]  # named outputs -> buffer index
     seeded: bool = False  # draws random numbers: needs the scalars `seed` and `step`
+    contents: tuple[tuple[Value, ...], ...] = field(default=(), compare=False)
 
     def buffer(self, name: str) -> Buffer:
         """The input, param, state, scalar or output of that name. Raises KeyError."""

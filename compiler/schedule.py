@@ -239,9 +239,10 @@ class _Arena:
             barriers.append(bool(kernels[:-1]) and order.epoch[i] != last)
             last = order.epoch[i]
         recorded, outputs = self._results()
+        contents = tuple(tuple(h.value for h in order.drafts[i].homes) for i in order.sequence)
         return Plan(
             self.graph.name, tuple(kernels), tuple(barriers), tuple(self.buffers),
-            aligned(self.end), self.capacity, recorded, outputs, self.fused.normal.seeded,
+            aligned(self.end), self.capacity, recorded, outputs, self.fused.normal.seeded, contents,
         )  # fmt: skip
 
     def _add(self, name: str, kind: str, type: Type, order: tuple[int, ...] = ()) -> int:
