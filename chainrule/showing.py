@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dsl.diagnostics import Failure
-from .exhibits import Exhibit, exhibits
+from .exhibits import Exhibit, check_names, exhibits
 from .making import Maker
 from .runtime.files import write_text
 from .runtime.history import read
@@ -128,12 +128,13 @@ def showing(
 ) -> Observer:
     """The listener that also shows what `sample` asks for; nothing is shown without a folder.
 
-    Raises Failure E293, E294 where the net has nothing to show.
+    Raises Failure E293 where there is no such output, and E294 where there is a folder, but nothing
+    to show: numbers of arrays from Python need not be a picture.
     """
-    shown = exhibits(model, wanted)
     if folder is None:
+        check_names(model.evaluation, model.module, wanted)
         return listener or Observer()
-    return Showing(model, wanted, shown, folder, listener)
+    return Showing(model, wanted, exhibits(model, wanted), folder, listener)
 
 
 def losses(model: Model) -> list[str]:

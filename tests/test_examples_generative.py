@@ -63,7 +63,7 @@ def test_an_autoencoder_learns_to_show_its_input(name: str) -> None:
     model = example(name)
     data = pictures(model)
     before = model.evaluate(data)
-    model.fit(data, steps=12, batch=32)
+    model.fit(data, steps=12, batch=16)
     loss = next(iter(before))
     assert model.evaluate(data)[loss] < 0.9 * before[loss]
 
