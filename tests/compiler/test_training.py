@@ -167,9 +167,7 @@ def test_no_gradient_flows_through_an_update() -> None:
 
 
 def test_two_lines_over_the_same_parameters_keep_states_of_their_own() -> None:
-    graph, _ = gan(
-        "minimize d_loss over D with adam()\n  minimize g_loss over D, G with adam()"
-    )
+    graph, _ = gan("minimize d_loss over D with adam()\n  minimize g_loss over D, G with adam()")
     states = {leaf.name for leaf in graph.states}
     assert {"D.dense.W.adam.v", "D.dense.W.adam_2.v"} <= states
     start = start_of(graph)
