@@ -34,6 +34,7 @@ COMMANDS = {
     "generate": "Let a trained net write texts, token by token.",
     "profile": "Time every kernel of a training step.",
     "draw": "Draw the layers, the operations or the backward pass.",
+    "plot": "Plot training, and what a net has learned.",
     "derive": "Derive each parameter's gradient, step by step.",
     "gradcheck": "Compare gradients with finite differences.",
     "compile": "Write a package that runs without chainrule.",

@@ -5,6 +5,7 @@ In: a model, arrays by input name. Out: ∂L/∂parameter of the mean loss, by p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ def gradients(model: Model, inputs: Arrays, targets: Arrays | None) -> dict[str,
     ready = with_lengths(model.evaluation, numbered)
     if len({len(a) for a in ready.values()}) != 1:
         raise fail("E610", "the arrays hold different numbers of examples")
+    return of_fields(model, ready)
+
+
+def of_fields(model: Model, ready: Mapping[str, Array]) -> dict[str, Array]:
+    """The same, of examples as programs take them."""
     count = len(next(iter(ready.values())))
     program = model.session.program("gradients", lambda: _graph(model), count)
     missing = [n for n in program.inputs if n not in ready]

@@ -14,8 +14,12 @@ from chainrule.viz.render import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
-# Curves come from trainings, which the script of diagrams does not repeat.
-COMMITTED = sorted(p.stem for p in IMAGES.glob("*.svg") if not p.stem.endswith("-loss"))
+# Curves and plots come from trainings, which the script of diagrams does not repeat.
+COMMITTED = sorted(
+    p.stem
+    for p in IMAGES.glob("*.svg")
+    if not p.stem.endswith("-loss") and not p.stem.startswith("plot-")
+)
 
 
 def maker() -> ModuleType:

@@ -1,0 +1,117 @@
+"""`chainrule plot FILE KIND`: what happened in training, and what the net has learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..console import say
+from ..options import (
+    data_option,
+    device_options,
+    file_argument,
+    run_option,
+    set_option,
+    train_option,
+    weights_option,
+)
+from ..pictures import THEMES
+from ..plots.asked import KINDS
+
+ALONE = "activations"  # the kind that is about no file
+# Kinds that train afresh, and need no weights.
+UNTRAINED = ("activations",)
+
+
+@click.command("plot", epilog="Kinds: " + "; ".join(f"{k}, {w}" for k, (w, _) in KINDS.items()))
+@file_argument
+@click.argument("kind", required=False, metavar="KIND")
+@click.option("--theme", type=click.Choice(THEMES), default="light", show_default=True)
+@click.option("--part", type=click.Choice(("train", "valid", "test")), help="Which examples.")
+@click.option("--example", "examples", type=click.IntRange(min=0), multiple=True, metavar="I",
+              help="An example of the part, from 0; may be given several times.")  # fmt: skip
+@click.option("--node", "nodes", multiple=True, metavar="NAME",
+              help="What to show, as `embed` names it; may be given several times.")  # fmt: skip
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Where to draw.  [default: KIND in the folder of the run]")  # fmt: skip
+@train_option
+@set_option
+@weights_option
+@device_options
+@data_option
+@run_option
+def command(
+    file: Path,
+    kind: str | None,
+    theme: str,
+    part: str | None,
+    examples: tuple[int, ...],
+    nodes: tuple[str, ...],
+    output: Path | None,
+    train_name: str | None,
+    settings: tuple[str, ...],
+    weights: Path | None,
+    device: str,
+    threads: int | None,
+    data_root: Path | None,
+    out: Path | None,
+) -> None:
+    """Plot what happened in training and what the net has learned, as .svg and .png.
+
+    `chainrule plot activations` needs no file.
+    """
+    from ..plots import Asked, check, plot
+    from ..project import output_folder
+
+    if kind is None and str(file) == ALONE:
+        kind = ALONE
+    asked = Asked(
+        theme=theme,
+        part=part,
+        examples=examples or None,
+        nodes=nodes or None,
+        device=device,
+    )
+    kind = kind or next(iter(KINDS))
+    check(kind, asked)
+    model: Any = None
+    folder = output_folder(None, out or Path("out"))
+    if kind != ALONE:
+        model, folder = _model(kind, file, train_name, settings, weights, device, threads,
+                               data_root, out)  # fmt: skip
+    asked = replace(asked, folder=folder)
+    for path in plot(model, kind, output or folder / kind, asked):
+        say(f"wrote {path}")
+
+
+def _model(
+    kind: str,
+    file: Path,
+    train_name: str | None,
+    settings: tuple[str, ...],
+    weights: Path | None,
+    device: str,
+    threads: int | None,
+    data_root: Path | None,
+    out: Path | None,
+) -> tuple[Any, Path]:
+    """The model, with its weights where the kind wants some, and the folder of its run."""
+    from ..model import Model
+    from ..project import choose_train, open_module, run_name, settings_given
+    from ..weights import run_folder, trained
+
+    module = open_module(file, settings_given(settings))
+    model = Model(
+        module,
+        train=choose_train(module, train_name),
+        device=device,
+        threads=threads,
+        data_root=data_root,
+    )
+    run = run_name(module, model.declaration) or model.name
+    if kind not in UNTRAINED:
+        trained(model, file, weights, out)
+    return model, run_folder(file, module, run, out)

@@ -1,0 +1,1 @@
+"""Plots of what a net has learned, one kind a module: arrays in, files out."""
