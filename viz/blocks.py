@@ -99,6 +99,9 @@ def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
         v: "" if step.kind == "gradient" else _shown_path(_instance(v), depth, learned)
         for v, step in equations.steps.items()
     }
+    losses = {v for v, step in equations.steps.items() if step.kind == "loss"}
+    for v in _between_losses(equations, paths, losses):
+        paths[v] = ""
     outer = {p.rpartition(".")[0] for p in paths.values()}
     made: dict[tuple[str, int], Box] = {}
     seen: Counter[tuple[object, ...]] = Counter()
@@ -127,6 +130,19 @@ def boxes(equations: Equations, depth: int | None = None) -> list[Box]:
         box.shared = bool(box.params) and all(p in owners for p in box.params)
         owners.update(box.params)
     return found
+
+
+def _between_losses(
+    equations: Equations, paths: Mapping[Value, str], losses: set[Value]
+) -> list[Value]:
+    """What stands in the block of one loss and is used by another: it belongs to neither."""
+    homes = {paths[v] for v in losses} - {""} if len(losses) > 1 else set()
+    users = equations.users()
+    return [
+        v
+        for v, path in paths.items()
+        if path in homes and v not in losses and any(paths[w] != path for w in users[v])
+    ]
 
 
 def _is_part(v: Value) -> bool:
