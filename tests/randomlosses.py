@@ -134,3 +134,46 @@ def _halving(draw: st.DrawFn) -> str:
     units = draw(st.sampled_from((1, 2, 4, 6)))
     first = f" -> conv({units}, {kernel}, stride = 2, padding = {padding})"
     return f"{first}{_chain(draw, IMAGE_POINTS)} -> flat"
+
+
+# What is most easily got wrong, in one net: kernels of convolutions and rows of tables that change
+# between their uses, a tied matrix, lines over the same parameters, turns with draws, a penalty.
+HARDEST = """
+block maker(wide) {
+  input x: [...]
+  a = x -> dense(4 * wide) -> reshape([wide, 2, 2]) -> batchnorm -> leaky_relu(0.2)
+  output a -> conv_transpose(2, 4, stride = 2, padding = 1) -> conv(2, 3) -> tanh
+}
+block judge(wide) {
+  input x: [...]
+  s = x -> conv(wide, 3, stride = 2) -> batchnorm -> tanh -> flat -> dense(1)
+  output s[0]
+}
+net hardest {
+  input x: [2, 4, 4]
+  input label: class[3]
+  param T: [5, 5] ~ glorot decay 0.01
+  param U: [5, 5] tied to T'
+  param E: [3, 5] ~ normal(std = 0.5)
+  G = maker(3)
+  D = judge(4)
+  z = normal([5])
+  row = gather(E, label)
+  fake = G(U @ tanh(T @ (z + row)))
+  epsilon = uniform([])
+  between = epsilon * x + (1 - epsilon) * fake
+  slope = grad(D(between), between)
+  loss d_loss = D(fake) - D(x) + 0.3 * (sqrt(sum(slope^2) + 1e-6) - 1)^2
+  loss g_loss = 0.1 * mean(row^2) - D(fake)
+  loss t_loss = mean((U @ (T @ row) - z)^2) + mean(bernoulli(sigmoid(row)) * (T @ z))
+  metric caught = sigmoid(D(fake))
+  output fake
+}
+train hardest on digits() {
+  repeat 2 minimize d_loss over D with adam(0.02, beta1 = 0.5)
+  minimize g_loss over G, E with momentum(0.05)
+  minimize t_loss over T, E with adam(0.02)
+  clip 2.0
+  batch 5
+}
+"""

@@ -28,7 +28,7 @@ from chainrule.runtime.plain import evaluate, run_graph
 from chainrule.runtime.session import initial_values
 from tests.compiler.netcase import random_values
 from tests.randomimages import image_nets
-from tests.randomlosses import several_losses
+from tests.randomlosses import HARDEST, several_losses
 from tests.randomnets import nets
 from tests.severallosses import line_after_line
 
@@ -47,10 +47,14 @@ def test_a_random_image_net_is_the_same_at_every_stage(campaign: int, campaign_s
 def test_a_random_step_of_several_losses_is_its_lines_one_after_another(
     campaign: int, campaign_seed: int
 ) -> None:
-    """Their kernels are many: a third as many."""
+    """Their kernels are many: a sixth as many."""
     through_every_stage(
-        several_losses(), -(-campaign // 3), campaign_seed, one_step_of_several_losses
+        several_losses(), -(-campaign // 6), campaign_seed, one_step_of_several_losses
     )
+
+
+def test_a_step_of_three_losses_that_share_and_change_much_is_its_lines_one_after_another() -> None:
+    one_step_of_several_losses(HARDEST, 8)
 
 
 def through_every_stage(
