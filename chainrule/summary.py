@@ -125,16 +125,15 @@ def summarise(model: Model, depth: int = 1, batch: int | None = None) -> Summary
 
 
 def layers_of(graph: Graph, depth: int = 1) -> list[Layer]:
-    """Rows in the order in which values are computed; losses and metrics are left out."""
-    wanted = [o for o in graph.outputs if o.kind == "output"]
-    shown = graph.with_outputs(wanted) if wanted else graph
+    """Rows in the order in which values are computed; of losses and metrics only the layers that
+    learn and that no output needs, as a discriminator."""
     rows: dict[object, Layer] = {}
     counted: set[Value] = set()
     # What is computed of parameters and running statistics alone has no place in the order.
-    for v in sorted(shown.nodes, key=lambda v: not v.type.batched):
+    for v in sorted(_counting(graph, depth), key=lambda v: not v.type.batched):
         if v.op.family == "leaf":
             continue
-        path = ".".join(v.origin.instance.split(".")[:depth])
+        path = _path(v, depth)
         key: object = path or v  # an equation outside of all blocks has a row of its own
         row = rows.get(key)
         if row is None:
@@ -154,6 +153,21 @@ def layers_of(graph: Graph, depth: int = 1) -> list[Layer]:
                 row.shared += a.type.size
             counted.add(a)
     return list(rows.values())
+
+
+def _counting(graph: Graph, depth: int) -> list[Value]:
+    """The values that rows are made of."""
+    wanted = [o for o in graph.outputs if o.kind == "output"]
+    if not wanted:
+        return list(graph.nodes)
+    shown = list(graph.with_outputs(wanted).nodes)
+    seen = set(shown)
+    hidden = {_path(p.value, depth) for p in graph.params if p.value not in seen} - {""}
+    return shown + [v for v in graph.nodes if v not in seen and _path(v, depth) in hidden]
+
+
+def _path(v: Value, depth: int) -> str:
+    return ".".join(v.origin.instance.split(".")[:depth])
 
 
 def _block(graph: Graph, path: str, v: Value) -> str:
