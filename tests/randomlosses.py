@@ -137,7 +137,8 @@ def _halving(draw: st.DrawFn) -> str:
 
 
 # What is most easily got wrong, in one net: kernels of convolutions and rows of tables that change
-# between their uses, a tied matrix, lines over the same parameters, turns with draws, a penalty.
+# between their uses, a tied matrix, lines over the same parameters, turns with draws, a penalty,
+# and a number that reads a parameter when its update has long been ready.
 HARDEST = """
 block maker(wide) {
   input x: [...]
@@ -167,6 +168,8 @@ net hardest {
   loss g_loss = 0.1 * mean(row^2) - D(fake)
   loss t_loss = mean((U @ (T @ row) - z)^2) + mean(bernoulli(sigmoid(row)) * (T @ z))
   metric caught = sigmoid(D(fake))
+  far = D(G(D(G(D(G(D(G(D(fake) * z)) * z)) * z)) * z))
+  metric late = far
   output fake
 }
 train hardest on digits() {
