@@ -174,6 +174,8 @@ def value_words(held: Held) -> str:
         return b.name
     if v.op.name == "transpose" and v.args[0].op.family == "leaf":
         return f"{v.args[0].attrs['name']}ᵀ"
+    if part_of(v) == "update":
+        return f"optimizer ({v.op.name})"
     if v.origin.role == "backward":
         of = v.origin.of
         return f"δ {of.origin.name}" if of is not None and of.origin.name else f"δ ({v.op.name})"
