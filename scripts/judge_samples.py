@@ -3,8 +3,9 @@
 DATA is a folder with `mnist/` in it; NAMEs are examples (`gan`, `dcgan`, `wgan`, `vae`). Weights
 are those that `chainrule train` wrote under `--runs` (out/); an example without any is trained
 first, and so is `lenet.net`, the judge. Of 1,000 samples it prints how many of each digit the judge
-sees, how sure it is, and whether the goal is met: nine digits or more, none above a quarter of the
-samples, and more than half of them seen with a probability of at least 0.9.
+sees, how sure it is, and whether the goal is met: no digit is more than a quarter of the samples,
+and more than half of them, nine digits or more among those, are seen with a probability of at
+least 0.9.
 """
 
 from __future__ import annotations
@@ -22,23 +23,29 @@ import chainrule
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SURE = 0.9  # the probability of a confident answer
 GREATEST = 0.25  # the greatest share that one digit may have
-PRESENT = 0.01  # the least share of a digit that counts as made
+PRESENT = 0.01  # the least share of confident answers for a digit that counts as made
 DIGITS = 9  # how many must be made
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of some samples: how many of each digit, and how sure it is."""
+    """What the judge says of some samples: how many of each digit it sees, and with confidence (a
+    probability of at least SURE), and the mean probability of its answers."""
 
     counts: NDArray[np.int64]
-    confidence: float  # the mean of the probability of its answers
-    sure: float  # the share of answers with a probability of at least SURE
+    confident: NDArray[np.int64]
+    confidence: float
+
+    @property
+    def sure(self) -> float:
+        """The share of confident answers."""
+        return float(self.confident.sum() / self.counts.sum())
 
     @property
     def passed(self) -> bool:
-        shares = self.counts / self.counts.sum()
-        made = np.count_nonzero(shares >= PRESENT)
-        return bool(made >= DIGITS and shares.max() <= GREATEST and self.sure > 0.5)
+        total = self.counts.sum()
+        made = np.count_nonzero(self.confident >= PRESENT * total)
+        return bool(made >= DIGITS and self.counts.max() <= GREATEST * total and self.sure > 0.5)
 
 
 def main() -> None:
@@ -46,23 +53,26 @@ def main() -> None:
     judge = trained("lenet", asked.data, asked.runs)
     right = judge.evaluate()["accuracy"]
     print(f"judge: lenet.net, {100 * right:.2f}% of MNIST's test digits right\n")
-    print("| net | samples seen as 0, 1, … 9 | mean confidence | confidence ≥ 0.9 | goal |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| net | seen as 0, 1, … 9 | with confidence | all | mean probability | goal |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name in asked.names:
         model = trained(name, asked.data, asked.runs)
         found = judged(judge, model.sample(asked.count, seed=asked.seed))
-        counts = " ".join(str(n) for n in found.counts)
-        sure = f"{found.confidence:.3f} | {100 * found.sure:.1f}%"
+        counts, confident = (
+            " ".join(str(n) for n in each) for each in (found.counts, found.confident)
+        )
+        sure = f"{100 * found.sure:.1f}% | {found.confidence:.3f}"
         goal = "met" if found.passed else "missed"
-        print(f"| `{name}.net` | {counts} | {sure} | {goal} |", flush=True)
+        print(f"| `{name}.net` | {counts} | {confident} | {sure} | {goal} |", flush=True)
 
 
 def judged(judge: chainrule.Model, samples: NDArray[Any]) -> Verdict:
     """What the judge says of pictures [n, …] of 28×28 pixels."""
     probabilities = judge.predict(samples.reshape(-1, 1, 28, 28))
-    best = probabilities.max(axis=1)
-    counts = np.bincount(probabilities.argmax(axis=1), minlength=10)
-    return Verdict(counts, float(best.mean()), float((best >= SURE).mean()))
+    best, digits = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    counts = np.bincount(digits, minlength=10)
+    confident = np.bincount(digits[best >= SURE], minlength=10)
+    return Verdict(counts, confident, float(best.mean()))
 
 
 def trained(name: str, data: Path, runs: Path) -> chainrule.Model:

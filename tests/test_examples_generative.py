@@ -143,19 +143,22 @@ def script(name: str) -> ModuleType:
     return module
 
 
+EVEN = [100] * 10
+
+
 @pytest.mark.parametrize(
-    ("counts", "sure", "passed"),
+    ("counts", "confident", "passed"),
     [
-        ([100] * 10, 0.9, True),
-        ([250, 250, *[62] * 7, 66], 0.9, True),
-        ([251, 249, *[62] * 7, 66], 0.9, False),  # one digit too often
-        ([125] * 8 + [0, 0], 0.9, False),  # two digits not at all
-        ([125] * 7 + [115, 10, 0], 0.9, True),  # nine digits
-        ([100] * 10, 0.4, False),  # nothing seen with confidence
+        (EVEN, [90] * 10, True),
+        ([250, 250, *[62] * 7, 66], [60] * 10, True),
+        ([251, 249, *[62] * 7, 66], [60] * 10, False),  # one digit too often
+        (EVEN, [90] * 9 + [9], True),  # nine digits
+        (EVEN, [90] * 8 + [9, 9], False),  # two hardly seen with confidence
+        (EVEN, [50] * 10, False),  # half of all
     ],
 )
-def test_samples_are_judged_by_how_many_digits_there_are(
-    counts: list[int], sure: float, passed: bool
+def test_samples_are_judged_by_how_many_digits_are_seen_with_confidence(
+    counts: list[int], confident: list[int], passed: bool
 ) -> None:
-    verdict = script("judge_samples").Verdict(np.array(counts), 0.9, sure)
+    verdict = script("judge_samples").Verdict(np.array(counts), np.array(confident), 0.9)
     assert verdict.passed is passed
