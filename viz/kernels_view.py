@@ -44,8 +44,11 @@ def kernels(
     picture = _Picture(plan, launches(plan, graph), theme)
     if number is not None:
         if not 1 <= number <= len(plan.kernels):
-            raise fail("E577", f"there is no kernel {number}: the step has {len(plan.kernels)}",
-                       help="`--view kernels` numbers them in the order of their launches")  # fmt: skip
+            raise fail(
+                "E577",
+                f"there is no kernel {number}: the step has {len(plan.kernels)}",
+                help="`--view kernels` numbers them in the order of their launches",
+            )
         return picture.opened(picture.steps[number - 1])
     drafts = list(picture.drafts(depth))
     if not fit:
@@ -99,7 +102,7 @@ class _Picture:
 
     def drafts(self, depth: int | None) -> Iterator[partial[str]]:
         nodes = {v for s in self.steps for v in s.kernel.values if not is_number(v)}
-        if depth is not None and depth > 1 or (depth is None and len(nodes) <= GRAPH):
+        if (depth is not None and depth > 1) or (depth is None and len(nodes) <= GRAPH):
             for rows in (1, 2, 3):
                 yield partial(self.graph, rows)
         if depth is None or depth == 1:
@@ -208,7 +211,7 @@ class _Picture:
         for v in inside:
             for a in dict.fromkeys(_shown(a, made) for a in v.args if not is_number(a)):
                 if a.op.family == "leaf" and a not in made:
-                    made[a] = dot.node(lines(words(a), (shape(a), "small")), meaning(a))
+                    made[a] = dot.node(lines(words(a), str(a.type)), meaning(a))
                 if a in made:
                     crosses = a not in own and a.op.family != "leaf"
                     dot.edge(made[a], made[v], shape(a) if crosses else "")
@@ -221,7 +224,7 @@ class _Picture:
     # ------------------------------------------------------------ one kernel
 
     def opened(self, s: Launch) -> str:
-        """One kernel: what it reads at the left, its nodes in a box, what it writes at the right."""
+        """One kernel: what it reads, its nodes in a box, what it writes."""
         dot = Dot(f"{self.plan.name}: kernel {s.number} of {len(self.steps)}", self.look)
         same = [x.number for x in self.steps if x.kernel.key == s.kernel.key and x is not s]
         code = f"; the code of {', '.join(map(str, same[:8]))} too" if same else ""
@@ -235,9 +238,9 @@ class _Picture:
             if h.value not in own:
                 id = self._buffer(dot, h, "reads")
                 made[h.value] = known[h.buffer.name or id] = id
-        for v in (_shown(a, made) for v in s.kernel.values for a in v.args):
-            if v.op.family == "leaf" and str(v.attrs.get("name")) in known:
-                made[v] = known[str(v.attrs["name"])]
+        for a in (_shown(a, made) for v in s.kernel.values for a in v.args):
+            if a.op.family == "leaf" and str(a.attrs.get("name")) in known:
+                made[a] = known[str(a.attrs["name"])]
         self._cluster(dot, s, made)
         for h in s.writes:
             end = self._buffer(dot, h, "writes")
