@@ -22,8 +22,6 @@ from ..pictures import THEMES
 from ..plots.asked import KINDS
 
 ALONE = "activations"  # the kind that is about no file
-# Kinds that train afresh, and need no weights.
-UNTRAINED = ("activations",)
 
 
 @click.command("plot", epilog="Kinds: " + "; ".join(f"{k}, {w}" for k, (w, _) in KINDS.items()))
@@ -35,6 +33,12 @@ UNTRAINED = ("activations",)
               help="An example of the part, from 0; may be given several times.")  # fmt: skip
 @click.option("--node", "nodes", multiple=True, metavar="NAME",
               help="What to show, as `embed` names it; may be given several times.")  # fmt: skip
+@click.option("--over-training", "moving", is_flag=True,
+              help="Train afresh and show every moment, as .gif too.")  # fmt: skip
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), metavar="N",
+              help="How long to train afresh.  [default: as the file says]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), metavar="N",
+              help="Of a training afresh, and of random directions.")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Where to draw.  [default: KIND in the folder of the run]")  # fmt: skip
 @train_option
@@ -50,6 +54,9 @@ def command(
     part: str | None,
     examples: tuple[int, ...],
     nodes: tuple[str, ...],
+    moving: bool,
+    epochs: float | None,
+    seed: int | None,
     output: Path | None,
     train_name: str | None,
     settings: tuple[str, ...],
@@ -63,8 +70,10 @@ def command(
 
     `chainrule plot activations` needs no file.
     """
+    from ..model import Model
     from ..plots import Asked, check, plot
-    from ..project import output_folder
+    from ..project import choose_train, open_module, output_folder, run_name, settings_given
+    from ..weights import run_folder, trained
 
     if kind is None and str(file) == ALONE:
         kind = ALONE
@@ -73,6 +82,9 @@ def command(
         part=part,
         examples=examples or None,
         nodes=nodes or None,
+        moving=moving or None,
+        epochs=epochs,
+        seed=seed,
         device=device,
     )
     kind = kind or next(iter(KINDS))
@@ -80,38 +92,18 @@ def command(
     model: Any = None
     folder = output_folder(None, out or Path("out"))
     if kind != ALONE:
-        model, folder = _model(kind, file, train_name, settings, weights, device, threads,
-                               data_root, out)  # fmt: skip
+        module = open_module(file, settings_given(settings))
+        model = Model(
+            module,
+            train=choose_train(module, train_name),
+            device=device,
+            threads=threads,
+            data_root=data_root,
+        )
+        if not asked.afresh:
+            trained(model, file, weights, out)
+        run = run_name(module, model.declaration) or model.name
+        folder = run_folder(file, module, run, out)
     asked = replace(asked, folder=folder)
     for path in plot(model, kind, output or folder / kind, asked):
         say(f"wrote {path}")
-
-
-def _model(
-    kind: str,
-    file: Path,
-    train_name: str | None,
-    settings: tuple[str, ...],
-    weights: Path | None,
-    device: str,
-    threads: int | None,
-    data_root: Path | None,
-    out: Path | None,
-) -> tuple[Any, Path]:
-    """The model, with its weights where the kind wants some, and the folder of its run."""
-    from ..model import Model
-    from ..project import choose_train, open_module, run_name, settings_given
-    from ..weights import run_folder, trained
-
-    module = open_module(file, settings_given(settings))
-    model = Model(
-        module,
-        train=choose_train(module, train_name),
-        device=device,
-        threads=threads,
-        data_root=data_root,
-    )
-    run = run_name(module, model.declaration) or model.name
-    if kind not in UNTRAINED:
-        trained(model, file, weights, out)
-    return model, run_folder(file, module, run, out)

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "features": ("what each layer makes of an example", ("part", "examples", "nodes")),
     "saliency": ("which pixels a score depends on", ("part", "examples", "nodes")),
     "confusion": ("which classes are taken for which", ("part",)),
+    "boundary": ("the decision boundary of two inputs", ("moving", "epochs", "seed")),
 }
 
 
@@ -37,6 +38,11 @@ class Asked:
     moving: bool | None = None
     device: str = "cpu"
 
+    @property
+    def afresh(self) -> bool:
+        """Is the net trained anew for it?"""
+        return bool(self.moving or self.optimizers)
+
 
 # What an option is called on the command line.
 SPELLED = {
@@ -51,6 +57,9 @@ def check(kind: str, asked: Asked) -> None:
         near = did_you_mean(kind, KINDS)
         raise fail("E624", f"there is no plot `{kind}`", help=near or f"plots: {', '.join(KINDS)}")
     takes = KINDS[kind][1]
+    if asked.epochs is not None and "epochs" in takes and not asked.afresh:
+        word = SPELLED["moving" if "moving" in takes else "optimizers"]
+        raise fail("E624", "`--epochs` is for a training afresh", help=f"add `{word}`")
     for field in fields(asked):
         name = field.name
         if name not in SPELLED or name in takes or getattr(asked, name) is None:

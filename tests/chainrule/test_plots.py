@@ -16,10 +16,12 @@ from chainrule.plots import (
     KINDS,
     Asked,
     activations,
+    boundary,
     check,
     confusion,
     curves,
     features,
+    following,
     plot,
     saliency,
     seeing,
@@ -293,6 +295,106 @@ def test_curves_need_a_history(tmp_path: Path) -> None:
         curves.rows(tmp_path, "n.net")
 
 
+# ---------------------------------------------------------------- boundary
+
+POINTS = """\
+net points {
+  input x: [2]
+  input y: class[2]
+  s = x -> dense(4) -> tanh -> dense(2)
+  output softmax(s)
+  loss cross_entropy(s, y)
+}
+data d = moons(n = 40) -> normalize(point)
+train points on d with x = point, y = label {
+  optimizer sgd(lr = 0.5)
+  batch 10
+  epochs 4
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def points() -> chainrule.Model:
+    model = chainrule.loads(POINTS, device="plain", seed=1)
+    model.fit()
+    return model
+
+
+def test_the_ground_is_what_the_net_predicts_in_the_units_of_the_data(
+    points: chainrule.Model,
+) -> None:
+    what = boundary.flat(points)
+    shown, grid = boundary.plane(points, what, fine=5)
+    found = boundary.scores(points, what, grid).reshape(5, 5, 2)
+    at = np.array([[shown.x[1], shown.y[3]]])
+    assert np.allclose(found[3, 1], points.predict(at)[0], atol=1e-5)
+    assert points.dataset is not None
+    raw = points.dataset.train.columns["point"].raw[points.dataset.train.indices]
+    assert np.allclose(shown.points, raw, atol=1e-5)
+
+
+def test_a_single_number_tells_two_classes() -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "xor.net"
+    model = chainrule.load(example, device="plain")
+    what = boundary.flat(model)
+    found = boundary.scores(model, what, np.array([[0.0, 1.0]]))
+    told = model.predict(np.array([[0.0, 1.0]]))
+    assert np.allclose(found, [[1 - told[0], told[0]]])
+    assert what.names == ("0", "1")
+
+
+def test_a_net_of_pictures_has_no_boundary(dense: chainrule.Model) -> None:
+    with pytest.raises(Failure, match="E622"):
+        boundary.flat(dense)
+
+
+def test_followed_moments_end_where_training_does(points: chainrule.Model) -> None:
+    before = {n: a.copy() for n, a in points.session.values.items()}
+    moments = following.followed(points)
+    assert [m.epoch for m in moments] == [0, 1, 2, 3, 4]
+    for name, array in before.items():
+        assert (points.session.values[name] == array).all()  # the model keeps its own
+        assert (moments[-1].values[name] == array).all()  # and they are those of its training
+        assert name.endswith("b") or (moments[0].values[name] != array).any()
+
+
+def test_another_optimizer_takes_another_path_from_the_same_start(points: chainrule.Model) -> None:
+    first = following.followed(points, optimizer="sgd(lr = 0.5)", epochs=1)
+    other = following.followed(points, optimizer="adam", epochs=1)
+    (name, *_) = points.session.values
+    assert (first[0].values[name] == other[0].values[name]).all()
+    assert (first[1].values[name] != other[1].values[name]).any()
+    with pytest.raises(Failure, match="adm"):
+        following.followed(points, optimizer="adm", epochs=1)
+
+
+def test_optimizers_are_parted_at_their_commas() -> None:
+    assert following.several("sgd(lr = 0.1, decay = 0), adam") == [
+        "sgd(lr = 0.1, decay = 0)",
+        "adam",
+    ]
+
+
+def test_moments_are_denser_at_the_beginning() -> None:
+    every = [following.Moment(k, {}) for k in range(101)]
+    found = [m.epoch for m in following.chosen(every, 10)]
+    assert len(found) == 10 and found[0] == 0 and found[-1] == 100
+    assert np.diff(found)[0] == 1 < np.diff(found)[-1]
+    assert following.chosen(every[:4], 10) == every[:4]
+
+
+def test_the_film_of_a_boundary_has_a_frame_for_each_moment(
+    tmp_path: Path, points: chainrule.Model
+) -> None:
+    from PIL import Image
+
+    first = files(tmp_path / "a", points, "boundary", moving=True, epochs=2)
+    assert first == files(tmp_path / "b", points, "boundary", moving=True, epochs=2)
+    with Image.open(tmp_path / "a" / "boundary.gif") as film:
+        assert film.n_frames == 3
+
+
 # ---------------------------------------------------------------- files, command
 
 
@@ -311,6 +413,8 @@ def test_an_option_of_another_kind_is_refused() -> None:
         check("confusion", Asked(examples=(1,)))
     with pytest.raises(Failure, match="did you mean `curves`"):
         check("curve", Asked())
+    with pytest.raises(Failure, match="--over-training"):
+        check("boundary", Asked(epochs=3))
 
 
 def test_the_command_plots_what_a_run_left(tmp_path: Path) -> None:
@@ -325,7 +429,7 @@ def test_the_command_plots_what_a_run_left(tmp_path: Path) -> None:
     fails = run("plot", net, "confusion", "--out", out, "--device", "plain")
     assert fails.exit_code == 2 and "E540" in fails.stderr
     run("train", net, "--device", "plain", "--out", out, "--quiet")
-    for kind in ("curves", "confusion"):
+    for kind in ("curves", "confusion", "boundary"):
         result = run("plot", net, kind, "--out", out, "--device", "plain")
         assert result.exit_code == 0, result.stderr
         assert (out / f"{kind}.svg").is_file() and (out / f"{kind}.png").is_file()
