@@ -34,7 +34,7 @@ VIEWS = ("layers", "operations", "backward", "training", "recurrence")
 FORMS = ("unrolled", "folded", "cell")
 FORMATS = ("svg", "png", "pdf", "dot")
 THEMES = ("light", "dark")
-SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex"}
+SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ def draw(
     asked = minimized(train) if train is not None and told_of else ()
     graph = forward(
         model.module, model.name, training=learning, dtype=model.dtype, sizes=model.sizes,
-        frozen=_frozen(train),
+        frozen=frozen_parameters(train),
     )  # fmt: skip
     whole = None
     if view == "backward":
-        chosen = _loss(graph, loss).name
+        chosen = loss_of(graph, loss).name
         whole = gradients(graph, chosen) if expand else None
         loss = chosen
     dot = views.draw(
@@ -111,7 +111,7 @@ def _train(model: Model) -> Train | None:
     return next((t for t in model.module.trains if t.name.id == model.name), None)
 
 
-def _frozen(train: Train | None) -> tuple[str, ...]:
+def frozen_parameters(train: Train | None) -> tuple[str, ...]:
     """What the lines `freeze …` name."""
     return tuple(e.span.text for e in frozen_by(train)) if train is not None else ()
 
@@ -130,7 +130,7 @@ def heated(
     return Picture(layers(graph, depth, theme, heat=heat), "layers")
 
 
-def _loss(graph: Graph, name: str | None) -> Output:
+def loss_of(graph: Graph, name: str | None) -> Output:
     """The loss of that name, or the first. Raises Failure E564."""
     known = [o.name for o in graph.of_kind("loss")]
     if not known:
@@ -154,7 +154,7 @@ def derive(
     train = _train(model)
     graph = forward(
         model.module, model.name, training=True, dtype="f64", sizes=model.sizes,
-        frozen=_frozen(train),
+        frozen=frozen_parameters(train),
     )  # fmt: skip
     found = _derivations(graph, train, param, index, loss)
     if format == "text":
@@ -169,6 +169,10 @@ def derive(
         from .viz.derive_latex import latex
 
         return latex(*found)
+    if format == "html":
+        from .viz.derive_html import html
+
+        return html(*found)
     near = did_you_mean(format, SUFFIX)
     shown = near or f"formats are {', '.join(SUFFIX)}"
     raise fail("E603", f"there is no format `{format}`", help=shown)
@@ -188,13 +192,28 @@ def _derivations(
         if loss in (None, line.loss) and names:
             title = f"{line.number}. {line.words}"
             found.append(
-                derived(graph, line.loss, names, index=index, check=_at_random, title=title)
+                derived(
+                    graph,
+                    line.loss,
+                    names,
+                    index=index,
+                    check=_at_random,
+                    nudge=_nudged,
+                    title=title,
+                )
             )
     wanted = [param] if param else None
-    return found or [derived(graph, loss, wanted, index=index, check=_at_random)]
+    return found or [derived(graph, loss, wanted, index=index, check=_at_random, nudge=_nudged)]
 
 
-def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:
+def _nudged(graph: Graph, name: str, place: int, by: float) -> dict[str, NDArray[Any]]:
+    """The same with one element of a parameter moved."""
+    return _at_random(graph, (name, place, by))
+
+
+def _at_random(
+    graph: Graph, moved: tuple[str, int, float] | None = None
+) -> dict[str, NDArray[Any]]:
     """The outputs at a random point, by the plain interpreter."""
     batch = 3
     draw = np.random.default_rng(7)
@@ -209,6 +228,9 @@ def _at_random(graph: Graph) -> dict[str, NDArray[Any]]:
         given[leaf.name] = draw.standard_normal(shape) * _spread(shape)
     for leaf in graph.states:  # running variances are not negative
         given[leaf.name] = np.abs(given[leaf.name])
+    if moved is not None:
+        name, place, by = moved
+        given[name].reshape(-1)[place] += by
     found = run_graph(graph, given, batch=batch)
     return {name: array for (_, name), array in found.items()}
 

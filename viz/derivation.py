@@ -1,7 +1,7 @@
 """A derivation as data: facts, passages, and how to read them.
 
-In: nothing; `derive` makes a `Derivation`, `derive_text`, `derive_markdown` and `derive_latex`
-write it.
+In: nothing; `derive` makes a `Derivation`, `derive_text`, `derive_markdown`, `derive_latex` and
+`derive_html` write it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,33 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """The shape of a value as it is written, and as numbers; `count` of a parameter's elements."""
+
+    name: Term
+    shape: str
+    note: str = ""
+    count: int = 0
+    sizes: tuple[int, ...] = ()
+    batched: bool = False
+
+
+@dataclass(frozen=True)
+class Slope:
+    """One element of a gradient at a random point: by the closed form, by finite differences."""
+
+    left: Term
+    closed: float
+    differences: float
+
+    @property
+    def apart(self) -> float:
+        """Relative to the slope."""
+        scale = max(abs(self.differences), 1e-3)
+        return abs(self.closed - self.differences) / scale
+
+
+@dataclass(frozen=True)
 class Derivation:
     """Everything there is to print. `difference` is None where nothing was checked."""
 
@@ -79,6 +106,10 @@ class Derivation:
     averaged: bool = True
     title: str = ""  # which line of `train` it belongs to
     remarks: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    products: tuple[tuple[Term, str], ...] = ()
+    slopes: tuple[Slope, ...] = ()
+    cut: bool = False  # a gradient is stopped on purpose: differences see more than it does
 
     @property
     def notes(self) -> list[str]:
@@ -95,3 +126,29 @@ class Derivation:
         if self.averaged:
             found.append("The loss is the mean (1/m) Σᵢ L; the 1/m is written with the parameters.")
         return found
+
+    @property
+    def checks(self) -> list[str]:
+        """What the numbers say: sentences."""
+        if self.difference is None:
+            return []
+        found = [
+            "Checked at random points in f64: every closed form equals the compiled gradient;"
+            f" the greatest relative difference is {self.difference:.1e}."
+        ]
+        if self.slopes:
+            worst = max(s.apart for s in self.slopes)
+            found.append(
+                "The slope of the mean loss by finite differences is the same: the greatest"
+                f" relative difference is {worst:.1e}."
+            )
+        elif self.cut:
+            found.append(
+                "Finite differences do not apply: a gradient is stopped on purpose, and the loss"
+                " depends on parameters in ways that it does not follow."
+            )
+        return found
+
+
+SHAPES_SAY = "The gradient by a value has the shape of that value."
+SLOPES_SAY = "One element of each gradient, by its closed form and as a slope of the mean loss L:"

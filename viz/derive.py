@@ -4,28 +4,25 @@ In: a forward graph (before simplification) and a loss. Out: `Derivation`: the e
 the local derivative of each, then for each δ and each parameter the chain of partial
 derivatives, every simplification with its name and reason, and the closed form. If the caller
 can evaluate graphs, the closed forms are compared with the gradient the compiler makes, and the
-greatest relative difference is part of the result. Text, Markdown and LaTeX are left to
-`derive_text`, `derive_markdown` and `derive_latex`.
+greatest relative difference is part of the result (`derive_check`), as the shapes are
+(`derive_shapes`). Text, Markdown, LaTeX and HTML are left to `derive_text`, `derive_markdown`,
+`derive_latex` and `derive_html`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
 
 from ..compiler.graph import Graph, Output
-from ..compiler.passes import stabilise
-from ..compiler.step import with_gradients
 from ..compiler.value import Value
 from ..dsl.diagnostics import did_you_mean, fail
 from . import terms as t
 from .backprop import Backprop, Derivative, backprop
 from .derivation import Derivation, Fact, Passage, Rewrite
+from .derive_check import Evaluate, Nudge, barred, difference, numbers, slopes
 from .derive_remarks import remarks
+from .derive_shapes import products, shapes
 from .derive_steps import chains_of, given_steps, local_steps, passages, result_fact
 from .draws import distribution, drawn
 from .equations import equations, is_bar
@@ -38,8 +35,6 @@ from .terms import Term
 from .unicode import unicode, unicode_name
 from .wholes import Inner
 
-# Evaluates a graph's outputs, by name, at one random point, in f64.
-Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
 PATHS, FACTORS = 6, 48  # beyond, a chain is written by its last step only
 SEVERAL = 16  # factors of several paths together
 
@@ -58,10 +53,12 @@ def derive(
     *,
     index: bool = False,
     check: Evaluate | None = None,
+    nudge: Nudge | None = None,
     title: str = "",
 ) -> Derivation:
     """Derive the gradients of the parameters named (all trainable ones unless told otherwise);
-    `title` says which line of `train` that belongs to."""
+    `title` says which line of `train` that belongs to. With `check` the closed forms are compared
+    with the compiler's gradients, with `nudge` also with finite differences."""
     output = _loss(graph, loss)
     found = equations(graph, [output])
     output = _loss(found.graph, loss)
@@ -70,17 +67,24 @@ def derive(
     called = names(found, batch=textbook)
     b = backprop(found, called, output, chosen, batch=textbook)
     facts = tuple(Fact(e.left, e.right) for e in elements(b)) if index else ()
+    told = tuple(_passages(b))
+    found_numbers = numbers(b, graph, output, check) if check is not None else {}
+    moved = nudge if found_numbers else None
     return Derivation(
         graph.name,
         textbook,
         tuple(_given(b, called)),
         tuple(_local(b)),
-        tuple(_passages(b)),
+        told,
         facts,
-        difference(b, graph, output, check) if check is not None else None,
+        difference(b, found_numbers) if check is not None else None,
         output.value.type.batched,
         title,
         tuple(remarks(b)),
+        tuple(shapes(b)),
+        tuple(products(b, told)),
+        slopes(b, graph, output, found_numbers, moved) if moved is not None else (),
+        barred(b),
     )
 
 
@@ -257,33 +261,3 @@ def _rewrites(b: Backprop, d: Derivative) -> Iterable[Rewrite]:
             continue
         seen.add(key)
         yield Rewrite(c.rule, c.reason, before, after)
-
-
-# ---------------------------------------------------------------- the check
-
-
-def difference(b: Backprop, graph: Graph, loss: Output, evaluate: Evaluate) -> float:
-    """The greatest relative difference between the closed forms and the compiler's gradients."""
-    reference = with_gradients(stabilise(graph), loss.name)
-    outputs = [
-        Output("gradient", f"compiler {o.target.attrs['name']}", o.value)
-        for o in reference.of_kind("gradient")
-        if o.target is not None
-    ]
-    for p, derivative in b.params.items():
-        outputs.append(Output("gradient", f"closed {p.attrs['name']}", b.expand(derivative)))
-    numbers = evaluate(graph.with_outputs(outputs))
-    called = [str(p.attrs["name"]) for p in b.params]
-    greatest = max((_size(numbers[f"compiler {n}"]) for n in called), default=0.0)
-    worst = 0.0
-    for name in called:
-        ours, theirs = numbers[f"closed {name}"], numbers[f"compiler {name}"]
-        # A gradient that is 0 (a bias before batch normalisation) is compared with the others.
-        scale = max(_size(theirs), 1e-6 * greatest) or 1.0
-        found = _size(ours - theirs) / scale
-        worst = max(worst, found) if np.isfinite(found) else float("inf")
-    return worst
-
-
-def _size(numbers: NDArray[Any]) -> float:
-    return float(np.max(np.abs(numbers), initial=0.0))

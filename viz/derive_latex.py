@@ -1,4 +1,5 @@
-"""A derivation as a LaTeX document that compiles by itself with amsmath alone.
+"""A derivation as a LaTeX document that compiles by itself with amsmath,
+array and longtable alone.
 
 In: a `Derivation`. Out: the document's text. What a user wrote is escaped: a name cannot become
 a command.
@@ -8,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .derivation import Derivation, Fact, Passage, Rewrite
-from .derive_text import checked
+from .derivation import SHAPES_SAY, SLOPES_SAY, Derivation, Fact, Passage, Rewrite
+from .derive_text import counted, slope_words
 from .latex import escape_latex
 from .latex import latex as math
 from .latex_lines import LIMIT, lines, type_of, width
 from .terms import Term
 
 _PREAMBLE = r"""\documentclass[11pt]{article}
-\usepackage{amsmath}
+\usepackage{amsmath,array,longtable}
+\setlength{\LTleft}{1em}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \setlength{\oddsidemargin}{-0.4in}
@@ -46,9 +48,35 @@ def _body(d: Derivation) -> str:
         out += [r"\subsection*{For one weight and one example ($E$ is its loss)}"]
         out += _aligned(d.elements)
     out += [r"\subsection*{Result}", *_aligned(Fact(p.left, p.closed, p.place) for p in d.passages)]
-    if d.difference is not None:
-        out += ["", words(checked(d.difference).replace("\n", " "))]
+    out += _shapes(d) + _checks(d)
     return "\n".join(out)
+
+
+def _shapes(d: Derivation) -> list[str]:
+    if not d.shapes:
+        return []
+    rows = [f"${math(s.name)}$ & {words(s.shape)} & {words(counted(s))}" for s in d.shapes]
+    out = [r"\subsection*{Shapes}", *columns("rl>{\\raggedright\\arraybackslash}p{3.6in}", rows)]
+    out.append(words(SHAPES_SAY))
+    found = [rf"\item ${math(left)}$: {words(product)}" for left, product in d.products]
+    return [*out, r"\begin{itemize}", *found, r"\end{itemize}"] if found else out
+
+
+def _checks(d: Derivation) -> list[str]:
+    if d.difference is None:
+        return []
+    out = [r"\subsection*{Numeric check}"]
+    if d.slopes:
+        head = r"& closed form & $(L(w+h) - L(w-h))/2h$ & apart \\ \hline"
+        rows = [f"${math(s.left)}$ & {' & '.join(map(words, slope_words(s)))}" for s in d.slopes]
+        out += [words(SLOPES_SAY), *columns("rrrr", rows, head)]
+    return [*out, "", *map(words, d.checks)]
+
+
+def columns(form: str, rows: Sequence[str], head: str = "") -> list[str]:
+    """A table that may go on over pages."""
+    top = [head] if head else []
+    return [rf"\begin{{longtable}}{{{form}}}", *top, " \\\\\n".join(rows), r"\end{longtable}"]
 
 
 _WORDS = {

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .derivation import Derivation, Fact, Passage
-from .derive_text import checked
+from .derivation import SHAPES_SAY, SLOPES_SAY, Derivation, Fact, Passage
+from .derive_text import counted, slope_words
 from .latex import latex as math
+from .terms import Term
 
 
 def markdown(d: Derivation) -> str:
@@ -28,9 +29,34 @@ def markdown(d: Derivation) -> str:
         out += ["## For one weight and one example", "", "$E$ is the example's loss.", ""]
         out += [*_table(d.elements), ""]
     out += ["## Result", "", *_table(Fact(p.left, p.closed, p.place) for p in d.passages)]
-    if d.difference is not None:
-        out += ["", checked(d.difference).replace("\n", " ")]
+    out += _shapes(d) + _checks(d)
     return "\n".join(out) + "\n"
+
+
+def _shapes(d: Derivation) -> list[str]:
+    if not d.shapes:
+        return []
+    out = ["", "## Shapes", "", "| | shape | |", "| ---: | :--- | :--- |"]
+    out += [f"| ${cell(s.name)}$ | {s.shape} | {plain(counted(s))} |" for s in d.shapes]
+    out += ["", SHAPES_SAY, ""]
+    return out + [f"- ${math(left)}$: {plain(product)}" for left, product in d.products]
+
+
+def _checks(d: Derivation) -> list[str]:
+    if d.difference is None:
+        return []
+    out = ["", "## Numeric check", ""]
+    if d.slopes:
+        out += [SLOPES_SAY, "", "| | closed form | $(L(w+h) - L(w-h))/2h$ | apart |"]
+        out.append("| ---: | ---: | ---: | ---: |")
+        out += [f"| ${cell(s.left)}$ | {' | '.join(slope_words(s))} |" for s in d.slopes]
+        out.append("")
+    return [*out, *(line for words in d.checks for line in (words, ""))][:-1]
+
+
+def cell(term: Term) -> str:
+    """A formula inside of a table, where a vertical line would end the cell."""
+    return math(term).replace("|", r"\vert ")
 
 
 def plain(words: str) -> str:
@@ -42,7 +68,7 @@ def plain(words: str) -> str:
 def _table(facts: Iterable[Fact]) -> list[str]:
     rows = ["| | | |", "| ---: | :--- | :--- |"]
     for f in facts:
-        left, right = math(f.left), math(f.right).replace("|", r"\vert ")
+        left, right = cell(f.left), cell(f.right)
         sign = "\\sim" if f.sign == "∼" else f.sign
         rows.append(f"| ${left}$ | ${sign} {right}$ | {plain(f.note)} |")
     return rows

@@ -9,7 +9,16 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
-from .derivation import Derivation, Fact, Passage, Rewrite
+from .derivation import (
+    SHAPES_SAY,
+    SLOPES_SAY,
+    Derivation,
+    Fact,
+    Passage,
+    Rewrite,
+    Shape,
+    Slope,
+)
 from .unicode import unicode
 
 WIDTH = 80
@@ -33,17 +42,48 @@ def text(d: Derivation) -> str:
             "",
         ]
     out += [*_section("Result"), *_facts(Fact(p.left, p.closed, p.place) for p in d.passages)]
-    if d.difference is not None:
-        out += ["", checked(d.difference)]
+    out += _shapes(d) + _checks(d)
     return "\n".join(out) + "\n"
 
 
-def checked(difference: float) -> str:
-    """The line that ends a derivation."""
-    return (
-        "Checked at random points in f64: every closed form equals the compiled\n"
-        f"gradient; the greatest relative difference is {difference:.1e}."
-    )
+def _shapes(d: Derivation) -> list[str]:
+    if not d.shapes:
+        return []
+    rows = [(unicode(s.name), s.shape, counted(s)) for s in d.shapes]
+    names, sizes = (min(max(_columns(r[k]) for r in rows), 24) for k in (0, 1))
+    out = ["", *_section("Shapes")]
+    for name, size, note in rows:
+        out.append(f"  {_padded(name, names)}  {size:<{sizes}}  {note}".rstrip())
+    out += ["", SHAPES_SAY]
+    return out + [f"  {unicode(left)}: {product}" for left, product in d.products]
+
+
+def counted(s: Shape) -> str:
+    """A note on a row: what it is, and how many numbers a parameter has."""
+    return f"{s.note}, {s.count:,} number{'s' * (s.count != 1)}" if s.count else s.note
+
+
+def _checks(d: Derivation) -> list[str]:
+    if d.difference is None:
+        return []
+    out = ["", *_section("Numeric check")]
+    if d.slopes:
+        rows = [(unicode(s.left), *slope_words(s)) for s in d.slopes]
+        head = ("", "closed form", "(L(w+h) − L(w−h))/2h", "apart")
+        wide = min(max(_columns(r[0]) for r in rows), 30)
+        out += [*textwrap.wrap(SLOPES_SAY, WIDTH), ""]
+        for left, closed, slope, apart in (head, *rows):
+            out.append(f"  {_padded(left, wide)}  {closed:>13}  {slope:>20}  {apart:>7}")
+        out.append("")
+    for words in d.checks:
+        out += textwrap.wrap(words, WIDTH - 6)
+    return out
+
+
+def slope_words(s: Slope) -> tuple[str, str, str]:
+    """Both numbers and how far they are apart."""
+    closed, slope = (f"{x:.7g}".replace("-", "−") for x in (s.closed, s.differences))
+    return closed, slope, f"{s.apart:.0e}".replace("-", "−")
 
 
 def _section(title: str) -> list[str]:
