@@ -35,6 +35,8 @@ ALONE = "activations"  # the kind that is about no file
               help="What to show, as `embed` names it; may be given several times.")  # fmt: skip
 @click.option("--over-training", "moving", is_flag=True,
               help="Train afresh and show every moment, as .gif too.")  # fmt: skip
+@click.option("--optimizers", metavar="LIST",
+              help='Train afresh with each and show its way: "sgd(lr = 0.1), adam".')  # fmt: skip
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), metavar="N",
               help="How long to train afresh.  [default: as the file says]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), metavar="N",
@@ -55,6 +57,7 @@ def command(
     examples: tuple[int, ...],
     nodes: tuple[str, ...],
     moving: bool,
+    optimizers: str | None,
     epochs: float | None,
     seed: int | None,
     output: Path | None,
@@ -83,6 +86,7 @@ def command(
         examples=examples or None,
         nodes=nodes or None,
         moving=moving or None,
+        optimizers=optimizers,
         epochs=epochs,
         seed=seed,
         device=device,

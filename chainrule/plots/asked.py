@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "saliency": ("which pixels a score depends on", ("part", "examples", "nodes")),
     "confusion": ("which classes are taken for which", ("part",)),
     "boundary": ("the decision boundary of two inputs", ("moving", "epochs", "seed")),
+    "surface": ("the loss around the weights", ("optimizers", "epochs", "seed")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from chainrule.plots import (
     plot,
     saliency,
     seeing,
+    surface,
     weights,
 )
 from chainrule.viz.plots.activations import broken
 from chainrule.viz.plots.common import tiled
+from chainrule.viz.style import SLIDE, SMALLEST
 
 PICTURES = """\
 net small {
@@ -100,6 +103,17 @@ def run(*args: object) -> Result:
 
 def files(folder: Path, model: Any, kind: str, **asked: Any) -> list[bytes]:
     return [p.read_bytes() for p in plot(model, kind, folder / kind, Asked(**asked))]
+
+
+def check_type(svg: str) -> None:
+    """No type is below 9 points once the picture fits a slide (an SVG's units are points)."""
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    assert size is not None
+    room = [inches * 72 for inches in SLIDE]
+    scale = min(1.0, *(a / float(b) for a, b in zip(room, size.groups(), strict=True)))
+    found = [float(s) for s in re.findall(r"font:[^;\"]*?([\d.]+)px", svg)]
+    found += [float(s) for s in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert found and min(found) * scale >= SMALLEST - 0.01
 
 
 # ---------------------------------------------------------------- activations
@@ -391,19 +405,106 @@ def test_the_film_of_a_boundary_has_a_frame_for_each_moment(
 
     first = files(tmp_path / "a", points, "boundary", moving=True, epochs=2)
     assert first == files(tmp_path / "b", points, "boundary", moving=True, epochs=2)
+    check_type(first[0].decode())
     with Image.open(tmp_path / "a" / "boundary.gif") as film:
         assert film.n_frames == 3
+
+
+# ---------------------------------------------------------------- surface
+
+
+def test_each_row_of_a_direction_is_as_long_as_that_of_the_weights() -> None:
+    draws = np.random.default_rng(0)
+    for shape in ((4, 6), (3, 2, 5, 5)):
+        w = draws.normal(size=shape)
+        found = surface.normalised(draws.normal(size=shape), w)
+        lengths = [np.linalg.norm(a.reshape(len(a), -1), axis=1) for a in (w, found)]
+        assert np.allclose(*lengths)
+    assert not surface.normalised(draws.normal(size=4), np.ones(4)).any()
+
+
+def test_the_surface_is_the_loss_at_moved_weights(dense: chainrule.Model) -> None:
+    given = arrays((36,))
+    names = surface.learned(dense)
+    before = {n: a.copy() for n, a in dense.session.values.items()}
+    plane = surface.random_plane(dense.session.values, names, seed=2)
+    x, y = np.array([-0.5, 0.0]), np.array([0.0, 0.7, 0.2])
+    found = surface.losses(dense, plane, x, y)
+
+    def loss(a: float, b: float) -> float:
+        w = {n: before[n] + a * plane.first[n] + b * plane.second[n] for n in names}
+        h = np.tanh(given["image"] @ w["h.W"].T + w["h.b"])
+        z = h @ w["scores.W"].T + w["scores.b"]
+        logs = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(-logs[np.arange(len(z)), given["kind"]].mean())
+
+    expected = [[loss(a, b) for a in x] for b in y]
+    assert np.allclose(found, expected)
+    assert np.isclose(found[0, 1], dense.evaluate(part="train")["loss"])
+    assert all((dense.session.values[n] == a).all() for n, a in before.items())
+
+
+def test_the_plane_of_the_paths_holds_a_path_of_two_directions() -> None:
+    draws = np.random.default_rng(1)
+    u, v = np.linalg.qr(draws.normal(size=(6, 2)))[0].T
+    steps = [(0.0, 0.0), (1.0, 2.0), (3.0, 2.5), (4.0, 3.0)]
+    moments = [
+        following.Moment(k, {"W": (a * u + b * v).reshape(2, 3), "state": np.ones(1)})
+        for k, (a, b) in enumerate(steps)
+    ]
+    plane, (places,), shares = surface.path_plane([moments], ("W",))
+    assert np.isclose(sum(shares), 1) and shares[0] > shares[1]
+    assert np.allclose(places[-1], 0) and (places[0] <= 0).all()
+    for moment, (a, b) in zip(moments, places, strict=True):
+        there = plane.at(a, b)
+        assert np.allclose(there["W"], moment.values["W"]) and "state" in there
+
+
+def test_levels_are_spread_in_the_logarithm_over_decades() -> None:
+    from chainrule.viz.plots.surface import levels_of
+
+    levels, is_log = levels_of(np.array([0.01, 0.1, 1.0, 10.0]))
+    assert is_log and np.allclose(np.diff(np.log(levels)), np.log(levels[1] / levels[0]))
+    assert not levels_of(np.array([1.0, 2.0]))[1]
+    assert (np.diff(levels_of(np.ones(4))[0]) > 0).all()
+
+
+def test_a_net_without_a_loss_has_no_surface() -> None:
+    model = chainrule.loads("net n {\n  input x: [2]\n  output x -> dense(2)\n}\n", device="plain")
+    with pytest.raises(Failure, match="E626"):
+        surface.learned(model)
+
+
+def test_the_ways_of_optimizers_are_drawn(
+    tmp_path: Path, points: chainrule.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surface, "FINE", 5)
+    asked = {"optimizers": "sgd(lr = 0.1), adam", "epochs": 2}
+    first = files(tmp_path / "a", points, "surface", **asked)
+    assert first == files(tmp_path / "b", points, "surface", **asked)
+    check_type(first[0].decode())
+    assert b"sgd(lr = 0.1)" in first[0] and b"adam" in first[0]
+    with pytest.raises(Failure, match="E624"):
+        files(tmp_path, points, "surface", optimizers="sgd, sgd, sgd, sgd, sgd")
 
 
 # ---------------------------------------------------------------- files, command
 
 
-@pytest.mark.parametrize("kind", ["activations", "confusion", "weights", "features", "saliency"])
+@pytest.mark.parametrize(
+    "kind", ["activations", "confusion", "weights", "features", "saliency", "surface"]
+)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_same_plot_has_the_same_bytes(
-    tmp_path: Path, convolution: chainrule.Model, kind: str, theme: str
+    tmp_path: Path,
+    convolution: chainrule.Model,
+    kind: str,
+    theme: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(surface, "FINE", 5)
     first = files(tmp_path / "a", convolution, kind, theme=theme, device="plain")
+    check_type(first[0].decode())
     assert first == files(tmp_path / "b", convolution, kind, theme=theme, device="plain")
     assert len(first) == 2
 

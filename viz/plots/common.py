@@ -66,8 +66,8 @@ def named(ax: Any, look: Theme, title: str = "", across: str = "", up: str = "")
 
 
 def legend(ax: Any, look: Theme, **options: Any) -> None:
-    """A legend without a box, in the theme's ink."""
-    shown = ax.legend(frameon=False, fontsize=SMALL, **options)
+    """A legend in the theme's ink, by default without a box."""
+    shown = ax.legend(**{"frameon": False, "fontsize": SMALL, **options})
     for text in shown.get_texts():
         text.set_color(look.ink)
 
