@@ -7,8 +7,12 @@ meaning that gives it its colour. What is one equation, and textbook names, are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..compiler.graph import leaf as make_leaf
 from ..compiler.value import Value
 from . import terms as t
+from .equations import rebuilt
 from .formula import DOT, formula
 from .terms import Term
 from .unicode import unicode
@@ -45,11 +49,37 @@ def words(v: Value, width: int = 40) -> str:
     elif v.op.name == "einsum":
         text = _einsum(v, [unicode(known.get(a) or DOT) for a in v.args])
     else:
-        text = unicode(formula(v, known))
+        text = formula_over(v, known)
         if text == "·" or v.op.name in QUIET or v.op.family in ("view", "assemble"):
             inner = ", ".join(unicode(known.get(a) or DOT) for a in v.args)
             text = f"{v.op.name}({inner})"
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def formula_over(v: Value, known: Mapping[Value, Term]) -> str:
+    """The formula of a value over named ones, whatever those are made of."""
+    if v in known:
+        return unicode(known[v])
+    stand_in = {a: make_leaf("param", f"v{k}", a.type) for k, a in enumerate(known)}
+    body = rebuilt(v, stand_in.get)[v]
+    return unicode(formula(body, {stand_in[a]: term for a, term in known.items()}))
+
+
+def brief(v: Value, levels: int = 3) -> str:
+    """What a value is, so many operations deep, down to names; further down, an ellipsis."""
+    known: dict[Value, Term] = {}
+    pending = [(v, levels)]
+    seen = {v}
+    while pending:
+        x, left = pending.pop()
+        for a in x.args:
+            named = name(a)
+            if named is not None or (left <= 1 and not is_number(a)):
+                known[a] = named or t.symbol("…")
+            elif a not in seen:
+                seen.add(a)
+                pending.append((a, left - 1))
+    return formula_over(v, known)
 
 
 def _einsum(v: Value, names: list[str]) -> str:
