@@ -1,5 +1,5 @@
 """A derivation as a LaTeX document that compiles by itself with amsmath,
-array and longtable alone.
+array, graphicx and longtable alone.
 
 In: a `Derivation`. Out: the document's text. What a user wrote is escaped: a name cannot become
 a command.
@@ -13,11 +13,12 @@ from .derivation import SHAPES_SAY, SLOPES_SAY, Derivation, Fact, Passage, Rewri
 from .derive_text import counted, slope_words
 from .latex import escape_latex
 from .latex import latex as math
-from .latex_lines import LIMIT, lines, type_of, width
+from .latex_lines import FIT, LIMIT, fitted, lines, width
 from .terms import Term
 
-_PREAMBLE = r"""\documentclass[11pt]{article}
-\usepackage{amsmath,array,longtable}
+_PREAMBLE = (
+    r"""\documentclass[11pt]{article}
+\usepackage{amsmath,array,graphicx,longtable}
 \setlength{\LTleft}{1em}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
@@ -25,7 +26,11 @@ _PREAMBLE = r"""\documentclass[11pt]{article}
 \setlength{\textwidth}{7.2in}
 \setlength{\topmargin}{-0.5in}
 \setlength{\textheight}{9.2in}
+"""
+    + FIT
+    + r"""
 \begin{document}"""
+)
 
 
 def latex(*derivations: Derivation) -> str:
@@ -56,7 +61,7 @@ def _shapes(d: Derivation) -> list[str]:
     if not d.shapes:
         return []
     rows = [f"${math(s.name)}$ & {words(s.shape)} & {words(counted(s))}" for s in d.shapes]
-    out = [r"\subsection*{Shapes}", *columns("rl>{\\raggedright\\arraybackslash}p{3.6in}", rows)]
+    out = [r"\subsection*{Shapes}", *columns("rl>{\\raggedright\\arraybackslash}p{3.3in}", rows)]
     out.append(words(SHAPES_SAY))
     found = [rf"\item ${math(left)}$: {words(product)}" for left, product in d.products]
     return [*out, r"\begin{itemize}", *found, r"\end{itemize}"] if found else out
@@ -91,7 +96,8 @@ _SIGNS = {
     **{c: f"_{k}" for k, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     "ₜ": "_t", "ₛ": "_s", "ᵤ": "_u", "…": r"\ldots", "ₕ": "_h",
     "ε": r"\epsilon", "μ": r"\mu", "𝒩": r"\mathcal{N}", "𝒰": r"\mathcal{U}", "∼": r"\sim",
-    "∗": "*", "ₚ": "_p", "¹": "^1", "×": r"\times",
+    "∗": "*", "ₚ": "_p", "×": r"\times", "√": r"\surd", "⁽": "^{(}", "⁾": "^{)}", "⁺": "^+",
+    **{c: f"^{k}" for k, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
 
 
@@ -121,33 +127,37 @@ def _aligned(facts: Iterable[Fact]) -> list[str]:
     rows: list[str] = []
     left = max((width(f.left) for f in facts), default=0.0)  # they stand in one column
     for f in facts:
-        first, *more = lines(f.right, LIMIT - left)
+        found = lines(f.right, LIMIT - left)
+        note = rf"\qquad \text{{({words(f.note)})}}" if f.note else ""
+        below = len(found) > 1 or left + width(f.right) + len(f.note) > LIMIT
+        found = found if below else [found[0] + note]
         sign = r"\sim" if f.sign == "∼" else f.sign
-        rows += [f"{math(f.left)} &{sign} {first}", *(rf"&\qquad {row}" for row in more)]
-        if f.note:
-            note = rf"\qquad \text{{({words(f.note)})}}"
-            wide = more or left + width(f.right) + len(f.note) > LIMIT
-            rows[-1:] = [rows[-1], f"&{note}"] if wide else [rows[-1] + note]
-    return _display(rows, [f.right for f in facts])
+        rows += _rows(f"{math(f.left)} &{sign}", found, left)
+        rows += [f"&{fitted(note, left)}"] if note and below else []
+    return _display(rows)
 
 
-def _display(rows: list[str], terms: Sequence[Term]) -> list[str]:
-    """Rows of one display, in smaller type where one of them stays too wide."""
-    if not rows:
-        return []
-    size = type_of(terms)
-    out = [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
-    return [f"{{{size}", *out, "}"] if size else out
+def _rows(start: str, found: Sequence[str], left: float) -> list[str]:
+    """The lines of a formula, the first behind `start`, each no wider than its room."""
+    first, *more = found
+    out = [f"{start} {fitted(first, left + _MARGIN)}"]
+    return out + [rf"&\qquad {fitted(row, left + 2 * _MARGIN)}" for row in more]
+
+
+_MARGIN = 5.0  # letters: a sign of equality and the gaps around it
+
+
+def _display(rows: list[str]) -> list[str]:
+    return [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"] if rows else []
 
 
 def _passage(p: Passage) -> list[str]:
-    left, room = math(p.left), LIMIT - width(p.left)
+    left, taken = math(p.left), width(p.left)
     steps = [p.chain] if p.unreduced == p.closed else [p.chain, p.unreduced]
     rows: list[str] = []
     for k, term in enumerate(steps):
-        first, *more = lines(term, room)
-        rows += [f"{left if k == 0 else ''} &= {first}", *(rf"&\qquad {row}" for row in more)]
-    out = _display(rows, steps)
+        rows += _rows(f"{left if k == 0 else ''} &=", lines(term, LIMIT - taken), taken)
+    out = _display(rows)
     if p.rewrites:
         out.append(r"\begin{itemize}")
         for r in p.rewrites:
@@ -156,27 +166,26 @@ def _passage(p: Passage) -> list[str]:
         out.append(r"\end{itemize}")
     note = ["", words(f"({p.note})"), ""] if p.note else []
     place = [rf"\paragraph{{{words(p.place)}}}"] if p.place else []
-    return [*place, *out, *_boxed(left, p.closed, room), *note]
+    return [*place, *out, boxed(p.left, p.closed), *note]
 
 
 def _change(r: Rewrite) -> list[str]:
     """before → after, below each other where they are wide."""
     room = LIMIT - 10
     if width(r.before) + width(r.after) <= room:
-        return [rf"\[{math(r.before)} \;\to\; {math(r.after)}\]"]
+        change = rf"{math(r.before)} \;\to\; {math(r.after)}"
+        return [rf"\[{fitted(change, _MARGIN)}\]"]
     before, after = lines(r.before, room), lines(r.after, room)
-    rows = [f"& {row}" for row in before]
-    rows += [rf"\to\; & {after[0]}", *(rf"& \qquad {row}" for row in after[1:])]
-    return _display(rows, [r.before, r.after])
+    return _display(
+        [*(f"& {fitted(row, _MARGIN)}" for row in before), *_rows(r"\to\; &", after, 0.0)]
+    )
 
 
-def _boxed(left: str, closed: Term, room: float) -> list[str]:
-    first, *more = lines(closed, room)
-    rows = [f"{left} &= {first}", *(rf"&\qquad {row}" for row in more)]
-    if not more:
-        inside = f"{left} = {first}"
-    else:
+def boxed(left: Term, closed: Term) -> str:
+    """left = closed in a frame."""
+    first, *more = lines(closed, LIMIT - width(left))
+    inside = f"{math(left)} = {first}"
+    if more:
+        rows = [f"{math(left)} &= {first}", *(rf"&\qquad {row}" for row in more)]
         inside = "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
-    size = type_of([closed])
-    out = rf"\[\boxed{{{inside}}}\]"
-    return [f"{{{size}", out, "}"] if size else [out]
+    return rf"\[\boxed{{{fitted(inside, 2.0)}}}\]"

@@ -16,6 +16,7 @@ from .names import function_name
 from .terms import Term
 
 Sizes = tuple[str, ...]
+_NAMED = ("symbol", "step")  # kinds of terms
 
 
 def shapes(b: Backprop) -> Iterator[Shape]:
@@ -25,9 +26,10 @@ def shapes(b: Backprop) -> Iterator[Shape]:
 
 def _of(b: Backprop, told: set[Term], where: str) -> Iterator[Shape]:
     for v in b.equations.stand_in:
-        if v.op.name == "input" and b.names[v] not in told:
+        # What arrives at a step on the way back is no value of the net.
+        if v.op.name == "input" and b.names[v] not in told and b.names[v].kind in _NAMED:
             told.add(b.names[v])
-            yield _row(b, v, "input", where)
+            yield _row(b, v, "" if where else "input", where)
     scans: set[Value] = set()
     for v, step in b.equations.steps.items():
         for p in step.operands:

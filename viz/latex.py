@@ -82,11 +82,8 @@ def latex(term: Term) -> str:
                 inner = f"{{{inner}}}"
             return f"{inner}^{{T}}"
         case "total" | "mean":
-            sign = r"\sum" + (f"_{{{_letters(term.text)}}}" if term.text else "")
-            count = parts[1].text + r" \, " if len(parts) > 1 else ""
-            lead = rf"\frac{{1}}{{{count}m}} " if term.kind == "mean" else ""
             least = PRODUCT if parts[0].kind == "hadamard" else TIMES
-            return f"{lead}{sign} {_tex_wrapped(parts[0], least)}"
+            return f"{summation(term)} {_tex_wrapped(parts[0], least)}"
         case "greatest":
             return rf"\max_{{{_letters(term.text)}}} {_tex_wrapped(parts[0], TIMES)}"
         case "convolve":
@@ -136,6 +133,13 @@ _SIGNS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "and": r"\land", "or": r"
 _PLACES = {"−": "-", "⌊": r"\lfloor ", "⌋": r"\rfloor ", ",": r",\,"}
 _OPERATORS = {"tanh": r"\tanh", "log": r"\log", "max": r"\max", "min": r"\min", "sin": r"\sin",
               "cos": r"\cos", "σ": r"\sigma", "vec⁻¹": r"\operatorname{vec}^{-1}"}  # fmt: skip
+
+
+def summation(term: Term) -> str:
+    """Σ of a sum or a mean, with what it goes over and what it is divided by."""
+    sign = r"\sum" + (f"_{{{_letters(term.text)}}}" if term.text else "")
+    count = term.parts[1].text + r" \, " if len(term.parts) > 1 else ""
+    return rf"\frac{{1}}{{{count}m}} {sign}" if term.kind == "mean" else sign
 
 
 def _letters(index: str) -> str:

@@ -1,20 +1,25 @@
-"""Formulas too wide for a page, in several lines.
+r"""Formulas too wide for a page, in several lines.
 
 In: a term. Out: LaTeX of one or more lines, broken before + and −, between the factors of a chain,
 or inside the brackets of the last factor. Widths are estimated in letters, a fraction as wide as
-its wider half. What cannot be broken is set in smaller type (`type_of`).
+its wider half. What cannot be broken is shrunk to its room by the macro `\fit` (`FIT`), which
+measures it when the document is set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .latex import function, latex
+from .latex import function, latex, summation
 from .symbols import split_name
 from .terms import Term, needs_brackets
 
 LIMIT = 82.0  # letters on a line
-_SIZES = ((1.0, ""), (1.1, r"\small"), (1.25, r"\footnotesize"), (1.5, r"\scriptsize"))
+POINTS = 6.3  # of a letter, about
+# \fit[taken]{formula}: the formula, no wider than the line less what is taken. Needs graphicx.
+FIT = r"""\newlength{\room}
+\newcommand{\fit}[2][0pt]{\sbox0{$\displaystyle #2$}\setlength{\room}{\linewidth}%
+\addtolength{\room}{-#1}\ifdim\wd0>\room\resizebox{\room}{!}{\usebox0}\else\usebox0\fi}"""
 _SPACES = {"add": 2.5, "sub": 2.5, "hadamard": 2.0, "times": 1.0, "product": 0.5}
 _JOINED = ("hadamard", "times", "product")
 
@@ -84,16 +89,19 @@ def lines(term: Term, limit: float = LIMIT) -> list[str]:
 
 
 def _is_around(term: Term) -> bool:
-    """A transpose, or a function of one argument: its brackets may stay open over the lines."""
-    return term.kind == "transpose" or (term.kind == "call" and len(term.parts) == 1)
+    """A sum over an index, a transpose, or a function of one argument: brackets may stay open over
+    the lines."""
+    if term.kind in ("call", "total", "mean"):
+        return len(term.parts) == 1
+    return term.kind == "transpose"
 
 
 def _lines_inside(term: Term, limit: float) -> list[str]:
     first, *rest = lines(term.parts[0], limit - 6)
     if not rest:
         return [latex(term)]
-    name = "" if term.kind == "transpose" else function(term.text)
     end = "^{T}" if term.kind == "transpose" else ""
+    name = "" if end else function(term.text) if term.kind == "call" else summation(term)
     return [rf"{name}\Bigl({first}", *rest[:-1], rf"{rest[-1]}\Bigr){end}"]
 
 
@@ -154,16 +162,6 @@ def _bracketed(joint: str, part: Term, side: int, rows: list[str]) -> list[str]:
     return [first, *rows[1:-1], last]
 
 
-def type_of(terms: Sequence[Term], limit: float = LIMIT) -> str:
-    """A command for smaller type, where one of the terms has a line that stays too wide."""
-    widest = max((_widest(t, limit) for t in terms), default=0.0) / limit
-    return next((size for most, size in _SIZES if widest <= most), r"\tiny")
-
-
-def _widest(term: Term, limit: float) -> float:
-    """Estimated width of the widest line: that of the largest part that has to stay in one."""
-    if width(term) <= limit:
-        return width(term)
-    if term.kind in ("add", "sub", "chain", "neg", *_JOINED) or _is_around(term):
-        return max(_widest(p, limit - 4) for p in term.parts)
-    return width(term)
+def fitted(text: str, taken: float = 0.0) -> str:
+    """The formula shrunk where it is wider than a line on which so many letters are taken."""
+    return rf"\fit[{POINTS * taken:.0f}pt]{{{text}}}"
