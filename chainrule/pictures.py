@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import compiled
 from .compiler.graph import Graph, Output
 from .compiler.minimize import frozen_by, minimized
 from .compiler.pipeline import forward, gradients
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .runtime.profile import Profile
     from .viz.derivation import Derivation
 
-VIEWS = ("layers", "operations", "backward", "training", "recurrence")
+VIEWS = ("layers", "operations", "backward", "training", "recurrence", *compiled.VIEWS)
 FORMS = ("unrolled", "folded", "cell")
 FORMATS = ("svg", "png", "pdf", "dot")
 THEMES = ("light", "dark")
@@ -75,13 +76,24 @@ def draw(
     steps: int | None = None,
     scan: str | None = None,
     backward: bool = False,
+    stage: str | None = None,
+    rule: str | None = None,
+    number: int | None = None,
 ) -> Picture:
     """One view of a net. `expand` shows every operation of the backward pass, not closed forms.
 
     The recurrence view: `form` unrolled (over `steps`), folded, or cell (of one `scan`), `backward`
-    with the gradient through time. Raises Failure E563 for a view that there is not, E564 for a
-    loss, E567 for a recurrence.
+    with the gradient through time. The views of the compiler: one change of a pass (`stage`) or
+    `rule`, or one kernel, by its `number`. Raises Failure E563 for a view that there is not, E564
+    for a loss, E567 for a recurrence.
     """
+    if view in compiled.VIEWS:
+        return Picture(
+            compiled.draw(
+                model, view, theme=theme, depth=depth, stage=stage, rule=rule, number=number
+            ),
+            view,
+        )
     from .viz import views
     from .viz.gradient_paths import told
 

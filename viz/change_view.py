@@ -24,7 +24,7 @@ from .style import theme as theme_of
 from .terms import Term
 from .unicode import unicode
 
-MOST, FEW = 40, 7  # nodes of a kind on a side, if that can be read or not
+MOST = (40, 6, 3)  # nodes of a kind on a side: the most that can be read
 LOOKS = {
     "before": ("loss", "rounded,filled,dashed"),
     "after": ("elementwise", "rounded,filled,bold"),
@@ -37,7 +37,7 @@ def change(
 ) -> str:
     """DOT text of one change, the `number`-th of `count`."""
     picture = _Picture(step, one, number, count, theme)
-    ways = [partial(picture.text, way, most) for most in (MOST, FEW) for way in ("TB", "LR")]
+    ways = [partial(picture.text, way, most) for most in MOST for way in ("TB", "LR")]
     return fitted(ways) if fit else ways[0]()
 
 
@@ -72,7 +72,7 @@ class _Picture:
                 return found
             number += 1
 
-    def text(self, direction: str, most: int = MOST) -> str:
+    def text(self, direction: str, most: int = MOST[0]) -> str:
         one = self.one
         kind = "pass" if one.rule == one.stage else f"{one.stage}, rule"
         title = f"{self.step.name}: {kind} “{one.rule}”, {self.number:,} of {self.count:,}"
@@ -101,10 +101,11 @@ class _Picture:
         self, dot: Dot, title: str, own: Sequence[Value], roots: Sequence[Value], most: int
     ) -> None:
         every = [v for v in own if not is_number(v)]
-        shown = every[-most:]
+        # Of too many, those that say most: not the single results of a scan.
+        shown = sorted(every, key=lambda v: v.op.family != "part")[-most:]
         label = f"{title}: {len(every)} node{'' if len(every) == 1 else 's'}"
         if len(shown) < len(every):
-            label += f", the last {len(shown)}"
+            label += f", {len(shown)} of them shown"
         box = dot.cluster(label, (), color=self.look.ink, fontcolor=self.look.ink)
         meaning, style = LOOKS[title]
         ids: dict[Value, str] = {}

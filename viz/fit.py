@@ -63,6 +63,8 @@ def warning(dot: str, view: str) -> str:
     advice = {
         "layers": "`--depth 1` draws nested blocks closed",
         "operations": "`--view layers` draws each block as one box",
+        "passes": "`--rule NAME` draws one change",
+        "kernels": "`--number N` opens one kernel",
     }.get(view, "`--view layers` is a smaller picture")
     return (
         f"on a {SLIDE[0]} × {SLIDE[1]} inch slide the smallest type is {size:.1f} pt,"

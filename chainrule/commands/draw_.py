@@ -18,7 +18,8 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 @click.option(
     "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
     help="Layers, single operations, the backward pass, the path of each loss's gradient in"
-    " training, or the steps of a recurrent net.",
+    " training, the steps of a recurrent net; or what the compiler makes of it: passes, kernels,"
+    " memory.",
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")
@@ -40,6 +41,14 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 )
 @click.option("--scan", metavar="NAME", help="Recurrence view, cell: which one, such as encoder.")
 @click.option("--backward", is_flag=True, help="Recurrence view: backpropagation through time.")
+@click.option("--pass", "stage", metavar="NAME", help="Passes view: a change of this pass.")
+@click.option("--rule", metavar="NAME", help="Passes view: a change by this rule.")
+@click.option(
+    "--number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Passes view: which change; kernels view: the kernel to open.",
+)
 @data_option
 @out_option
 def command(
@@ -56,6 +65,9 @@ def command(
     steps: int | None,
     scan: str | None,
     backward: bool,
+    stage: str | None,
+    rule: str | None,
+    number: int | None,
     data_root: Path | None,
     out: Path | None,
 ) -> None:
@@ -67,11 +79,13 @@ def command(
     model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)
     picture = draw(
         model, view, depth=depth, theme=theme, loss=loss, expand=expand, form=form, steps=steps,
-        scan=scan, backward=backward,
+        scan=scan, backward=backward, stage=stage, rule=rule, number=number,
     )  # fmt: skip
     name = view
     if view == "recurrence":
         name = "through-time" if backward else form
+    for part in (stage, rule, number):
+        name += f"-{'-'.join(str(part).split())}" if part is not None else ""
     stem = name if len(model.module.nets) == 1 else f"{model.name}-{name}"
     for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
         say(f"wrote {path}")
