@@ -86,11 +86,11 @@ def choices(found: Equations, depth: int | None, heat: Heat | None) -> list[tupl
         return [(b, False) for b in all_open]
     results = {o.value for o in found.graph.outputs}
     once = [applied_once(b) for b in all_open]
-    close = [(packed(b, _function_names(found, b), results), True) for b in once]
+    close = [(packed(b, function_names(found, b), results), True) for b in once]
     return [(once[0], False), *close]
 
 
-def _function_names(found: Equations, given: Sequence[Box]) -> dict[int, str]:
+def function_names(found: Equations, given: Sequence[Box]) -> dict[int, str]:
     """The boxes that may stand in that of the layer before them, and what they are called there."""
     called: dict[int, str] = {}
     for b in given:
