@@ -83,17 +83,28 @@ def training_step(graph: Graph, module: Module, minimize: Minimize) -> Graph:
     if not params:
         raise _nothing_to_learn(graph, minimize)
     _check_over(graph, minimize)
-    gradients = _clipped(_decayed(parameter_gradients(graph, loss, params), params), minimize.clip)
-    optimizers = Optimizers(graph, module, minimize)
-    updates: list[Output] = []
-    for p, g in zip(params, gradients, strict=True):
-        updates += optimizers.updates(p, g)
+    gradients = parameter_gradients(graph, loss, params)
+    found, leaves = updates(graph, module, minimize, params, gradients)
     kept = [o for o in means(graph).outputs if o.kind in ("loss", "metric", "update")]
-    leaves = {**graph.leaves, **optimizers.leaves}
     return replace(
-        graph, outputs=(*kept, *updates), leaves=leaves, training=True,
+        graph, outputs=(*kept, *found), leaves={**graph.leaves, **leaves}, training=True,
         checkpointing=minimize.checkpointing,
     )  # fmt: skip
+
+
+def updates(
+    graph: Graph,
+    module: Module,
+    minimize: Minimize,
+    params: Sequence[Leaf],
+    gradients: Sequence[Value],
+) -> tuple[list[Output], dict[str, Leaf]]:
+    """New parameters, optimizer states and their leaves, from the gradients of a step."""
+    optimizers = Optimizers(graph, module, minimize)
+    found: list[Output] = []
+    for p, g in zip(params, _clipped(_decayed(gradients, params), minimize.clip), strict=True):
+        found += optimizers.updates(p, g)
+    return found, optimizers.leaves
 
 
 def _nothing_to_learn(graph: Graph, minimize: Minimize) -> Failure:
@@ -168,7 +179,7 @@ def _loss(graph: Graph, minimize: Minimize, module: Module) -> Output:
     )
 
 
-def _decayed(gradients: list[Value], params: Sequence[Leaf]) -> list[Value]:
+def _decayed(gradients: Sequence[Value], params: Sequence[Leaf]) -> list[Value]:
     """L2: a parameter declared `decay λ` adds λ/2 ‖W‖² to the loss, so λ W to its gradient."""
     return [g + p.decay * p.value if p.decay else g for g, p in zip(gradients, params, strict=True)]
 
@@ -198,5 +209,6 @@ __all__ = [
     "parameter_gradients",
     "trainable",
     "training_step",
+    "updates",
     "with_gradients",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -64,6 +64,28 @@ def backward(
         return _Picture(b, theme, graph.name, packed).text(direction, rows)
 
     return fitted(partial(drawn, *way) for way in (WAYS if fit else WAYS[:1]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as DOT, and the nodes in it of values and of their gradients."""
+
+    text: str
+    forward: Mapping[Value, str]
+    mirror: Mapping[Value, str]
+
+
+def drawn_with_nodes(b: Backprop, title: str, theme: str = "light") -> Drawn:
+    """The view from top to bottom, of one `Backprop`, for who has to find its nodes again."""
+    picture = _Picture(b, theme, title, 1)
+    refuse_large(2 * len(picture.steps))
+    text = picture.text("TB", 1)
+    forward, mirror = dict(picture.forward), dict(picture.mirror)
+    for v, shown in picture.stands_for.items():
+        forward[v] = picture.forward[shown]
+        if shown in picture.mirror:
+            mirror[v] = picture.mirror[shown]
+    return Drawn(text, forward, mirror)
 
 
 @dataclass

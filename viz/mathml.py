@@ -53,13 +53,13 @@ def mathml(term: Term) -> str:
         case "quotient":
             return f"<mfrac>{_row(mathml(parts[0]))}{_row(mathml(parts[1]))}</mfrac>"
         case "power":
-            base = _side(term, 0)
+            low = _side(term, 0)
             raised = parts[0].kind in ("indexed", "exp", "power", "transpose", "step")
-            return _raised(_brackets(base) if raised else base, mathml(parts[1]))
+            return _raised(_brackets(low) if raised else low, mathml(parts[1]))
         case "transpose":
-            inner = _wrapped(parts[0], ATOM)
-            whole = parts[0].kind in ("partial", "power", "exp")
-            return _raised(_brackets(inner) if whole else inner, "<mi>T</mi>")
+            inside = _wrapped(parts[0], ATOM)
+            closed = parts[0].kind in ("partial", "power", "exp")
+            return _raised(_brackets(inside) if closed else inside, "<mi>T</mi>")
         case "total" | "mean":
             return _summed(term)
         case "greatest":
@@ -74,9 +74,7 @@ def mathml(term: Term) -> str:
             return f"<mfrac>{above}{below}</mfrac>"
         case "chain":
             return _GAP.join(map(mathml, parts))
-        case "indexed":
-            return _indexed(parts[0].text, term.text)
-        case "at":
+        case "indexed" | "at":
             return _indexed(parts[0].text, term.text)
         case "part":
             whole = mathml(parts[0])
@@ -88,17 +86,16 @@ def mathml(term: Term) -> str:
                 return _indexed(inner.text, term.text)
             return f"<msub>{_row(mathml(inner))}{_row(_text(term.text))}</msub>"
         case "stack":
-            inside = operator(";").join(map(mathml, parts))
-            return operator("[", "prefix") + inside + operator("]", "postfix")
+            rows = operator(";").join(map(mathml, parts))
+            return _fenced("[", rows, "]")
         case "item":
-            place = operator("[", "prefix") + mathml(parts[1]) + operator("]", "postfix")
-            return _wrapped(parts[0], ATOM) + place
+            return _wrapped(parts[0], ATOM) + _fenced("[", mathml(parts[1]), "]")
         case "family":
             return f"<msub>{_row(_brackets(mathml(parts[0])))}{_text(term.text)}</msub>"
         case "over_m":
             return "<mfrac><mn>1</mn><mi>m</mi></mfrac>"
         case "bracket":
-            return operator("[", "prefix") + mathml(parts[0]) + operator("]", "postfix")
+            return _fenced("[", mathml(parts[0]), "]")
         case "compare":
             return _side(term, 0) + operator(term.text) + _side(term, 1)
         case "choice":
@@ -108,7 +105,7 @@ def mathml(term: Term) -> str:
         case "exp":
             return _raised("<mi>e</mi>", mathml(parts[0]))
         case "abs":
-            return operator("|", "prefix") + mathml(parts[0]) + operator("|", "postfix")
+            return _fenced("|", mathml(parts[0]), "|")
     raise ValueError(term.kind)
 
 
@@ -205,7 +202,12 @@ def _raised(base: str, above: str) -> str:
 
 
 def _brackets(inside: str) -> str:
-    return operator("(", "prefix") + inside + operator(")", "postfix")
+    return _fenced("(", inside, ")")
+
+
+def _fenced(left: str, inside: str, right: str) -> str:
+    """In brackets as high as what stands in them, and no higher."""
+    return _row(operator(left, "prefix") + inside + operator(right, "postfix"))
 
 
 def _wrapped(term: Term, least: int) -> str:
