@@ -458,8 +458,8 @@ class Model:
 
     def derive(self, format: str = "text", param: str | None = None, index: bool = False) -> str:
         """Each parameter's gradient: the chain, every simplification with its name, the closed
-        form. format: text, markdown or latex."""
-        from .pictures import derive
+        form, shapes and a numeric check. format: text, markdown, latex or html."""
+        from .deriving import derive
 
         return derive(self, format, param, index)
 

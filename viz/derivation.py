@@ -151,4 +151,4 @@ class Derivation:
 
 
 SHAPES_SAY = "The gradient by a value has the shape of that value."
-SLOPES_SAY = "One element of each gradient, by its closed form and as a slope of the mean loss L:"
+SLOPES_SAY = "One element of each gradient, by its closed form and as a slope of the loss:"

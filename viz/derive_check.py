@@ -29,7 +29,7 @@ Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
 # The same with one element of one parameter moved: (graph, parameter, flat place, by).
 Nudge = Callable[[Graph, str, int, float], Mapping[str, NDArray[Any]]]
 
-H = 1e-5  # about the cube root of f64's rounding error: both errors of a difference are small
+H = 1e-6  # about the cube root of f64's rounding error; few kinks of a ReLU are so near
 MOST = 12  # parameters whose slope is taken
 WORK = 1e10  # operations that the differences of one derivation may cost
 BATCH = 3  # examples at the random point, for the estimate of the work

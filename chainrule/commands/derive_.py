@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..console import say
+from ..deriving import SUFFIX
 from ..options import data_option, file_argument, net_option, out_option, set_option
-from ..pictures import SUFFIX
 
 
 @click.command("derive")
@@ -39,8 +39,8 @@ def command(
 
     Prints it, or writes it to the folder given with --out.
     """
+    from ..deriving import derive, write_derivation
     from ..model import Model
-    from ..pictures import derive, write_derivation
     from ..project import open_module, settings_given
 
     model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)

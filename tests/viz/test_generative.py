@@ -15,8 +15,8 @@ from chainrule.compiler.graph import Graph
 from chainrule.compiler.minimize import frozen_by, minimized
 from chainrule.compiler.pipeline import forward, parse_module
 from chainrule.compiler.step import with_gradients
+from chainrule.deriving import derive as derive_model
 from chainrule.dsl.source import Source
-from chainrule.pictures import derive as derive_model
 from chainrule.pictures import draw as draw_model
 from chainrule.viz import draw
 from chainrule.viz.applications import applied_once
