@@ -52,6 +52,7 @@ DIAGRAMS = {
     "vae-training": ("examples/vae.net", "training", "light"),
     "gan-layers": ("examples/gan.net", "layers", "light"),
     "gan-training": ("examples/gan.net", "training", "light"),
+    "mistakes-layers": ("docs/images/mistakes.net", "layers", "light"),
     "wgan-training": ("examples/wgan.net", "training", "dark"),
 }
 

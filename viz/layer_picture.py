@@ -8,9 +8,11 @@ to `layers`; what stands in them to `box_words`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ..compiler.elaborate.unfinished import KNOWN, Unfinished
 from ..compiler.graph import Graph, topological
 from ..compiler.value import Value
 from .applications import application
@@ -26,6 +28,8 @@ from .operations import end_name
 from .steps import cell
 from .style import FONT_SIZE, SLIDE, SMALL
 from .style import theme as theme_of
+from .unfinished import draw_unfinished
+from .unfinished import legend as legend_of
 from .wrap import SLACK
 
 WIDE, HIGH = 17.0, 9.5  # inches: what still reads when it is scaled to a slide
@@ -42,6 +46,7 @@ class LayerPicture:
     theme: str
     heat: Heat | None = None
     terse: bool = False  # sizes only where they change, no metrics
+    unfinished: Sequence[Unfinished] = ()  # lines of a net with mistakes
     ids: dict[Value, str] = field(default_factory=dict)  # anchor: node that gives it
     styles: ClassVar[tuple[str, ...]] = ("solid", "dashed", "dotted", "bold")  # by application
 
@@ -78,6 +83,9 @@ class LayerPicture:
         self._boxes()
         self._edges(self.snake)
         self._results()
+        known = {o.name: o.value for o in self.equations.graph.of_kind(KNOWN)}
+        nodes = {name: self.ids[v] for name, v in known.items() if v in self.ids}
+        draw_unfinished(self.dot, self.unfinished, nodes)
         for inside in self.insides:
             self._inside(inside)
         if self.snake:
@@ -90,7 +98,7 @@ class LayerPicture:
 
     def _caption(self) -> None:
         if self.heat is None:
-            self.dot.legend(self._legend(), self._more())
+            self.dot.legend([*self._legend(), *legend_of(self.unfinished)], self._more())
         else:
             self.dot.caption(legend(self.heat, self._title(), self.seconds))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..compiler.elaborate.unfinished import Unfinished
 from ..compiler.graph import Graph
 from .applications import applied_once
 from .blocks import Box, boxes, packed
@@ -31,8 +32,10 @@ def layers(
     *,
     fit: bool = True,
     heat: Heat | None = None,
+    unfinished: Sequence[Unfinished] = (),
 ) -> str:
-    """DOT text of the layer view; with `heat`, boxes are coloured by their share of the time.
+    """DOT text of the layer view; with `heat`, boxes are coloured by their share of the time;
+    with `unfinished`, the mistakes of the net are drawn.
 
     The most detailed of the pictures that can be read on a slide: all blocks open; functions in
     the boxes of their layers; blocks closed, the inmost first.
@@ -40,7 +43,7 @@ def layers(
     found = equations(graph)
 
     def made(b: list[Box], terse: bool) -> LayerPicture:
-        return LayerPicture(graph, found, b, theme, heat, terse)
+        return LayerPicture(graph, found, b, theme, heat, terse, unfinished)
 
     return readable(choices(found, depth, heat), made, fit=fit)
 

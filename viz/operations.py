@@ -9,10 +9,11 @@ gradients, in red.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..compiler.elaborate.unfinished import KNOWN, Unfinished
 from ..compiler.graph import Graph, Output
 from ..compiler.value import Value
 from . import terms as t
@@ -28,6 +29,8 @@ from .steps import LETTERS, Cell, cell, step_names
 from .style import SLIDE
 from .style import theme as theme_of
 from .terms import Term
+from .unfinished import draw_unfinished
+from .unfinished import legend as legend_of
 from .unicode import unicode
 from .wrap import EVEN, SLACK
 
@@ -46,10 +49,17 @@ SILENT = {"stop_gradient", "cast", "broadcast"}  # no node of their own: an edge
 
 
 def operations(
-    graph: Graph, depth: int | None = None, theme: str = "light", *, fit: bool = True
+    graph: Graph,
+    depth: int | None = None,
+    theme: str = "light",
+    *,
+    fit: bool = True,
+    unfinished: Sequence[Unfinished] = (),
 ) -> str:
-    """DOT text of the operation view. Raises Failure for graphs too large to read."""
-    picture = _Picture(_without_metrics(merged(graph, exact=True)), depth, theme)
+    """DOT text of the operation view; with `unfinished`, the mistakes of the net are drawn. Raises
+    Failure for graphs too large to read."""
+    whole = _without_metrics(merged(graph, exact=True))
+    picture = _Picture(whole, depth, theme, unfinished=unfinished)
     refuse_large(len(picture.drawn))
     if not fit:
         return picture.text(picture.direction())
@@ -73,6 +83,7 @@ class _Picture:
     cells: dict[Value, Cell] = field(default_factory=dict)  # scans, which are boxes
     home: dict[Value, Value] = field(default_factory=dict)  # value of a step: its scan
     alias: dict[Value, Value] = field(default_factory=dict)  # drawn as another value
+    unfinished: Sequence[Unfinished] = ()  # lines of a net with mistakes
 
     def __post_init__(self) -> None:
         ends = {o.value for o in self.graph.outputs}
@@ -152,7 +163,11 @@ class _Picture:
         for c in self.cells.values():
             self._scan_edges(c)
         self._ends()
-        self.dot.legend([(m, words) for m, words in LEGEND.items() if m in self.used])
+        known = {o.name: self._source(o.value) for o in self.graph.of_kind(KNOWN)}
+        nodes = {name: self.ids[v] for name, v in known.items() if v in self.ids}
+        draw_unfinished(self.dot, self.unfinished, nodes)
+        entries = [(m, words) for m, words in LEGEND.items() if m in self.used]
+        self.dot.legend([*entries, *legend_of(self.unfinished)])
         return self.dot.text(rows, slack)
 
     def direction(self) -> str:
@@ -281,7 +296,7 @@ class _Picture:
     def _ends(self) -> None:
         for o in self.graph.outputs:
             start = self.ids.get(self._source(o.value))
-            if start is None or o.kind == "loss":
+            if start is None or o.kind in ("loss", KNOWN):
                 continue
             end = self.dot.node(
                 lines((end_name(o), "small")), "metric", shape="plaintext", style=""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..compiler.elaborate.unfinished import Unfinished
 from ..compiler.graph import Graph
 from ..dsl.diagnostics import did_you_mean, fail
 from .backward import backward as backward_picture
@@ -37,6 +38,7 @@ def draw(
     backward: bool = False,
     lines: Sequence[Line] = (),
     fit: bool = True,
+    unfinished: Sequence[Unfinished] = (),
 ) -> str:
     """DOT text of a view of a forward graph, laid out so that it can be read on a slide.
 
@@ -51,15 +53,16 @@ def draw(
 
     The training view draws the path of the gradient of each of the `lines` of `train`; without any,
     that of the first loss by all parameters. The backward view takes from them which parameters
-    belong to a loss. Raises Failure.
+    belong to a loss. The views of layers and of operations show the `unfinished` lines of a net
+    with mistakes. Raises Failure.
     """
     if view not in VIEWS:
         hint = did_you_mean(view, VIEWS) or f"views: {', '.join(VIEWS)}"
         raise fail("E563", f"there is no view `{view}`", help=hint)
     if view == "layers":
-        return layers(graph, depth, theme, fit=fit)
+        return layers(graph, depth, theme, fit=fit, unfinished=unfinished)
     if view == "operations":
-        return operations(graph, depth, theme, fit=fit)
+        return operations(graph, depth, theme, fit=fit, unfinished=unfinished)
     if view == "recurrence" and form not in FORMS:
         hint = did_you_mean(form, FORMS) or f"forms: {', '.join(FORMS)}"
         raise fail("E563", f"there is no form `{form}` of a recurrence", help=hint)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..console import say, say_error
+from ..dsl.diagnostics import Failure
 from ..options import data_option, file_argument, net_option, out_option, set_option
 from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 
@@ -71,7 +72,9 @@ def command(
     data_root: Path | None,
     out: Path | None,
 ) -> None:
-    """Draw a net; the .dot text is written beside the picture."""
+    """Draw a net; the .dot text is written beside the picture. Of a net with mistakes
+    the layers and the operations show what is known, and where it is wrong.
+    """
     from ..model import Model
     from ..pictures import draw
     from ..project import open_module, output_folder, settings_given
@@ -87,7 +90,12 @@ def command(
     for part in (stage, rule, number):
         name += f"-{'-'.join(str(part).split())}" if part is not None else ""
     stem = name if len(model.module.nets) == 1 else f"{model.name}-{name}"
-    for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
-        say(f"wrote {path}")
+    try:
+        for path in picture.save(output_folder(file, out) / f"{stem}.{kind}"):
+            say(f"wrote {path}")
+    except Failure as failure:
+        raise Failure([*picture.mistakes, *failure.diagnostics]) from None
+    if picture.mistakes:
+        raise Failure(list(picture.mistakes))
     if picture.warning:
         say_error(f"warning: {picture.warning}")

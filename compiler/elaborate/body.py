@@ -6,11 +6,11 @@ tried: a user sees all independent mistakes at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ...dsl import syntax as s
-from ...dsl.diagnostics import Failure, Label, fail
+from ...dsl.diagnostics import Diagnostic, Failure, Label, fail
 from ...dsl.source import Span
 from ..graph import Leaf, Output, leaf
 from ..op import cast as convert
@@ -20,6 +20,7 @@ from .clocks import clock_declared
 from .expressions import describe, evaluate, operand
 from .recurrence import run_scan, run_yield
 from .scope import POISON, Meaning, Poisoned, Record, Scope
+from .unfinished import unfinished
 from .variables import bind, declared_type, new_leaf, run_param, run_state
 
 MAX_TURNS = 100_000
@@ -28,16 +29,25 @@ MAX_TURNS = 100_000
 def run_body(body: tuple[s.Statement, ...], scope: Scope, top: bool) -> None:
     """Run statements. `top`: this is the net itself, whose inputs are data."""
     for statement in body:
+        before = len(scope.net.diagnostics)
         try:
             scope.net.budget.spend(statement.span)
             if _chosen(statement, scope):
                 scope.target = ""
                 _RUN[type(statement)](statement, scope, top)
         except Failure as failure:
+            _leave(statement, scope, top, [*scope.net.diagnostics[before:], *failure.diagnostics])
             scope.report(failure)
-            _poison(statement, scope)
         except Poisoned:
-            _poison(statement, scope)
+            _leave(statement, scope, top, scope.net.diagnostics[before:])
+
+
+def _leave(statement: s.Statement, scope: Scope, top: bool, found: Sequence[Diagnostic]) -> None:
+    """Give a statement up: what it would have defined means nothing from here on."""
+    if top:
+        known = unfinished(statement, scope, found, defined_by(statement))
+        scope.net.unfinished.append(known)
+    _poison(statement, scope)
 
 
 def _chosen(statement: s.Statement, scope: Scope) -> bool:

@@ -13,6 +13,7 @@ from .body import run_body
 from .limits import OutOfWork, bounded
 from .module import Module
 from .scope import Collected, Meaning, Scope
+from .unfinished import Partial, partial_graph
 
 
 def forward(
@@ -32,6 +33,40 @@ def forward(
     Instances and parameters that match a pattern of `frozen` are as in use, and learn nothing.
     Raises Failure with every mistake found.
     """
+    scope = _run(module, net, training, dtype, settings, sizes, frozen)
+    collected = scope.net
+    if collected.diagnostics:
+        raise Failure(_once(collected.diagnostics))
+    return Graph(scope.block, tuple(collected.outputs), collected.leaves, training,
+                 collected.places)  # fmt: skip
+
+
+def partial_forward(
+    module: Module,
+    net: str | None = None,
+    *,
+    dtype: str = "f32",
+    sizes: Mapping[str, int] | None = None,
+) -> Partial:
+    """What is known of a net in use, though it has mistakes, and where these are. Raises Failure
+    where nothing is."""
+    scope = _run(module, net, False, dtype, None, sizes, ())
+    found = scope.net
+    return Partial(
+        partial_graph(scope.block, scope), tuple(found.unfinished), tuple(_once(found.diagnostics))
+    )
+
+
+def _run(
+    module: Module,
+    net: str | None,
+    training: bool,
+    dtype: str,
+    settings: Mapping[str, Meaning] | None,
+    sizes: Mapping[str, int] | None,
+    frozen: Sequence[str],
+) -> Scope:
+    """The scope of a net after its last statement."""
     from .instances import complete_settings
 
     declaration = module.net(net)
@@ -56,11 +91,7 @@ def forward(
     scope.names = complete_settings(declaration, given, declaration.name.span, scope)
     with bounded(declaration.name.span), suppress(OutOfWork):
         run_body(declaration.body, scope, top=True)
-    if collected.diagnostics:
-        raise Failure(_once(collected.diagnostics))
-    return Graph(
-        declaration.name.id, tuple(collected.outputs), collected.leaves, training, collected.places
-    )
+    return scope
 
 
 def _dtype(net: s.Net, default: str) -> str:

@@ -17,6 +17,7 @@ from .limits import MAX_MISTAKES, Budget, OutOfWork
 if TYPE_CHECKING:
     from .module import Module
     from .recurrence import Recurring
+    from .unfinished import Unfinished
 
 
 LIBRARY = "<chainrule>"  # how the names of the standard library's sources begin
@@ -117,6 +118,7 @@ class Collected:
     leaves: dict[str, Leaf] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
     streams: int = 0
     instances: dict[str, int] = field(default_factory=dict)  # path: instances called so
     places: dict[str, Span] = field(default_factory=dict)  # path: where the instance was written
