@@ -216,7 +216,8 @@ class _Picture:
     def _arrow(self, left: str, right: str, norm: float | None, **more: Attribute) -> None:
         """The gradient from right to left."""
         if norm is None:  # labels: no gradient comes back to them
-            self.dot.edge(left, right, color=self.look.faint, style="dashed", **more)
+            more |= {"color": self.look.faint, "style": "dashed"}
+            self.dot.edge(left, right, "", **more)
             return
         if norm == 0:
             more["style"] = "dotted"
