@@ -121,7 +121,7 @@ class _Picture:
             ids[r] = dot.node(unicode(formula(r, {})), meaning, style=style)
         box.nodes += ids.values()
         for v in shown:
-            for a in dict.fromkeys(v.args):
+            for a in v.args:
                 if a in ids:
                     dot.edge(ids[a], ids[v])
         if len(stays) > most:
@@ -139,6 +139,8 @@ class _Picture:
         """The formula of a node over what stays; a dot for what goes or comes too."""
         if v.op.name == "einsum" or v.op.family in ("view", "assemble"):
             return words(v)
+        if v.op.name == "mul" and v.args[0] is v.args[1]:  # is not a square yet
+            return " · ".join(2 * [unicode(self.known.get(v.args[0], t.symbol("·")))])
         known = {a: self.known.get(a, t.symbol("·")) for a in v.args if not is_number(a)}
         text = formula_over(v, known)
         plain = text in (unicode(k) for k in known.values())

@@ -8,13 +8,14 @@ kernel can be opened: its nodes, what it reads, what it writes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ..compiler.graph import Graph
-from ..compiler.plan import Plan
+from ..compiler.plan import AnyKernel, Plan, Recurrence
 from ..compiler.value import Value
 from ..dsl.diagnostics import fail
 from .dot import Cluster, Dot, Html, escape, lines
@@ -177,7 +178,7 @@ class _Picture:
         return [
             (f"{shown} ×{many}" if many > 1 else shown, "number"),
             (s.part if alike else "", "text"), (line, "text"),
-            (f"{what}{f' ({row.codes} codes)' if alike and many > 1 else ''}", "text"),
+            (what + (_codes(row.codes) if alike and many > 1 else ""), "text"),
             (str(nodes), "number"),
             (byte_words(read), "text"), (byte_words(written), "text"),
         ]  # fmt: skip
@@ -231,6 +232,14 @@ class _Picture:
         line = source_line(s.line) if s.line else _elsewhere(s)
         more = f"   {line} · {computes(s)}{code}"
         dot.legend([(COLOURS[s.part], s.part)], cut(more, 120))
+        if isinstance(s.kernel, Recurrence):
+            self._turns(dot, s, s.kernel)
+        else:
+            self._nodes(dot, s)
+        return fitted([partial(dot.text, rows) for rows in (1, 2, 3)])
+
+    def _nodes(self, dot: Dot, s: Launch) -> None:
+        """Buffers that are read, nodes, buffers that are written."""
         made: dict[Value, str] = {}
         known: dict[str, str] = {}
         own = set(s.kernel.values)
@@ -248,7 +257,51 @@ class _Picture:
             start = made.get(_shown(h.value, made), last)
             if start is not None:
                 dot.edge(start, end)
-        return fitted([partial(dot.text, rows) for rows in (1, 2, 3)])
+
+    def _turns(self, dot: Dot, s: Launch, kernel: Recurrence) -> None:
+        """The kernels of one step of a recurrence, each between what it alone reads and writes; a
+        dashed arrow for what the step before has left."""
+        known = {h.index: h for h in (*s.reads, *s.writes)}
+        paint = self.look.paint(COLOURS[s.part])
+        walk = "from the last to the first" if kernel.reverse else "one after another"
+        title = f"{s.number} · {s.part}: again for each of {kernel.over.steps} steps, {walk}"
+        box = dot.cluster(title, (), color=paint.line, penwidth=1.6, fontcolor=self.look.ink)
+        nodes = []
+        for k in kernel.turns:
+            nodes.append(dot.node(lines((_inside(k), "plain"), _operations(k)), COLOURS[s.part]))
+        box.nodes += nodes
+        writer = {index: node for k, node in zip(kernel.turns, nodes, strict=True)
+                  for index in self._places(kernel, k, k.writes)}  # fmt: skip
+        done: set[int] = set()
+        for k, node in zip(kernel.turns, nodes, strict=True):
+            reads, writes = (self._places(kernel, k, slots) for slots in (k.reads, k.writes))
+            given = [known[i] for i in reads if i in known and i not in writer]
+            made = [known[i] for i in writes if i in known]
+            if given:
+                dot.edge(self._buffers_node(dot, given, "reads"), node)
+            for index in reads:
+                if index in done:
+                    dot.edge(writer[index], node)
+                elif index in writer:
+                    dot.edge(writer[index], node, style="dashed", constraint=False)
+            if made:
+                dot.edge(node, self._buffers_node(dot, made, "writes"))
+            done.update(writes)
+
+    def _buffers_node(self, dot: Dot, held: Sequence[Held], verb: str) -> str:
+        rows = [f"{value_words(h)} {byte_words(h.nbytes)}" for h in held]
+        return dot.node(lines((verb, "small"), *((r, "small") for r in rows)), "view")
+
+    def _places(self, kernel: Recurrence, inner: AnyKernel, slots: Sequence[int]) -> list[int]:
+        """The buffers behind slots of a kernel inside a recurrence."""
+        found = [kernel.slots[kernel.spots[inner.slots[i]].slot] for i in slots]
+        return list(dict.fromkeys(map(self._whole, found)))
+
+    def _whole(self, index: int) -> int:
+        """The buffer that one is a part of."""
+        while self.plan.buffers[index].within >= 0:
+            index = self.plan.buffers[index].within
+        return index
 
     def _buffer(self, dot: Dot, h: Held, verb: str) -> str:
         label = lines(value_words(h), f"{verb} {byte_words(h.nbytes)}")
@@ -256,7 +309,7 @@ class _Picture:
                         tooltip=f"buffer {h.index} at {h.buffer.offset:,}")  # fmt: skip
 
 
-def computes(s: Launch, width: int = 46) -> str:
+def computes(s: Launch, width: int = 44) -> str:
     """The kernel's equation, without the name of its layer, which the line tells."""
     text = s.kernel.label
     before, colon, rest = text.partition(": ")
@@ -270,6 +323,20 @@ def _line(s: Launch, width: int = 36) -> str:
     if s.line is None:
         return _elsewhere(s)
     return cut(source_line(s.line, 99).partition(":")[2], width)
+
+
+def _inside(kernel: AnyKernel) -> str:
+    """The equation of a kernel inside a recurrence, without the numbers that tell leaves apart."""
+    return cut(re.sub(r"~\d+", "", kernel.label).rpartition(": ")[2], 36)
+
+
+def _operations(kernel: AnyKernel) -> str:
+    count = Counter(v.op.name for v in kernel.values if not is_number(v))
+    return cut(", ".join(f"{n} {op}" if n > 1 else op for op, n in count.items()), 40)
+
+
+def _codes(count: int) -> str:
+    return " (the same code)" if count == 1 else f" ({count} codes)"
 
 
 def _elsewhere(s: Launch) -> str:

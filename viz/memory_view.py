@@ -34,7 +34,7 @@ KINDS = {
 }
 WIDTH, HEIGHT = 1060.0, 500.0  # points of the picture, without axes and title
 TYPE = 13.0  # points, of names in rectangles
-MOST = 300  # rectangles that are drawn
+MOST = 260  # rectangles that are drawn
 LETTER = 0.62  # of the type's size: the width of a letter
 
 

@@ -8,6 +8,7 @@ each pass and, below it, its rules with their reasons; or one change, before and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ..compiler.graph import Graph
 from ..dsl.diagnostics import did_you_mean, fail
@@ -18,7 +19,7 @@ from .launches import cut
 from .style import SMALL, Theme
 from .style import theme as theme_of
 
-RULES = 16  # that have a row of their own, on a slide
+ROWS = 26  # of a table on a slide
 WIDTH = 98  # letters of a purpose or a reason
 
 
@@ -75,7 +76,9 @@ def _table(step: Graph, stages: Sequence[Stage], theme: str) -> str:
     )
     rows = [_row(look, ("", "pass", "what it is for", "nodes"), "head")]
     quiet: list[Stage] = []
-    room = max(2, RULES - sum(bool(s.rules) for s in stages))
+    busy = [s for s in stages if s.after is not s.before]
+    pauses = sum(a.after is a.before and b.after is not b.before for a, b in pairwise(stages)) + 1
+    room = _room([len(s.rules) for s in stages], ROWS - len(busy) - pauses)
     for s in stages:
         if s.after is s.before:
             quiet.append(s)
@@ -88,6 +91,14 @@ def _table(step: Graph, stages: Sequence[Stage], theme: str) -> str:
     dot.node(Html(f"<TABLE {table}>{''.join(rows)}</TABLE>"), "other", shape="plaintext", style="",
              tooltip="passes in their order")  # fmt: skip
     return dot.text()
+
+
+def _room(wanted: Sequence[int], rows: int) -> int:
+    """How many rows for rules each pass may have, so that all together fit."""
+    room = max(wanted, default=0)
+    while room > 2 and sum(min(w, room) for w in wanted) > rows:
+        room -= 1
+    return room
 
 
 def _stage(look: Theme, s: Stage, room: int) -> list[str]:

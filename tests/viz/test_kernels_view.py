@@ -89,6 +89,15 @@ def test_a_kernel_opened_shows_its_nodes_and_its_buffers() -> None:
     assert "h.W.adam.v" in text and "Σb" in text
 
 
+def test_a_recurrence_opened_shows_the_kernels_of_one_step() -> None:
+    steps = launches(planned("sequences_mnist"), learning("sequences_mnist")[1])
+    kernel = next(s for s in steps if isinstance(s.kernel, Recurrence))
+    text = drawn("sequences_mnist", number=kernel.number)
+    assert "again for each of 28 steps, one after another" in text
+    assert "f = sigmoid" in text and "~" not in text
+    assert 'style="dashed", constraint=false' in text  # the state that the step before has left
+
+
 def test_there_is_no_kernel_behind_the_last() -> None:
     with pytest.raises(Failure, match="E577"):
         drawn("digits", number=99)
