@@ -57,13 +57,18 @@ def gradient_norms(model: Model, batch: int = BATCH) -> list[Norm]:
 
 
 def _order(nodes: tuple[Value, ...]) -> dict[str, int]:
-    """When each layer's parameters are first used: a leaf comes early, its user in its place."""
+    """When each layer's parameters first meet an example: a leaf, and what is computed from leaves
+    alone, may stand anywhere before that."""
+    made_of: dict[Value, set[str]] = {}
     found: dict[str, int] = {}
     for place, v in enumerate(nodes):
-        for a in v.args:
-            if a.op.name == "param":
-                name = str(a.attrs["name"])
-                found.setdefault(name.rpartition(".")[0] or name, place)
+        known = set().union(*(made_of[a] for a in v.args if not a.type.batched))
+        if v.op.name == "param":
+            name = str(v.attrs["name"])
+            known = {name.rpartition(".")[0] or name}
+        made_of[v] = known
+        for layer in known if v.type.batched else ():
+            found.setdefault(layer, place)
     return found
 
 

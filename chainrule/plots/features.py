@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..compiler.graph import Graph
 from ..compiler.nodes import depends, find, names
 from ..compiler.pipeline import forward
@@ -25,12 +27,19 @@ if TYPE_CHECKING:
     from ..model import Model
 
 MOST = 8  # layers on a slide
+DEPTH = 4  # of blocks that are opened
+FEW = 2  # maps below which they are
 
 
 def layer_names(model: Model, output: str = "", most: int = MOST) -> list[str]:
     """The layers in order, at most so many, evenly from the first to the last."""
     graph = forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes)
-    found = _candidates(graph, model.session.targets, output)
+    found: dict[Value, str] = {}
+    for depth in range(DEPTH):
+        found = _candidates(graph, model.session.targets, output, depth)
+        # A net that hides its maps inside of blocks is opened.
+        if not _sees_maps(graph) or sum(len(v.shape) == 3 for v in found) >= FEW:
+            break
     kept = [name for v, name in found.items() if not _goes_on(graph, v, set(found))]
     if output and kept and _is_before(find(graph, kept[-1]), find(graph, output)):
         kept.pop()  # the bars show it
@@ -40,15 +49,19 @@ def layer_names(model: Model, output: str = "", most: int = MOST) -> list[str]:
     return [kept[round(i * last / (most - 1))] for i in range(most)]
 
 
-def _candidates(graph: Graph, targets: Sequence[str], output: str) -> dict[Value, str]:
-    """The values of names at the top of the net that are numbers of each example."""
+def _sees_maps(graph: Graph) -> bool:
+    return any(len(f.value.shape) == 3 for f in graph.inputs)
+
+
+def _candidates(graph: Graph, targets: Sequence[str], output: str, depth: int) -> dict[Value, str]:
+    """The values of names, so deep inside of blocks, that are numbers of each example."""
     labels = [graph.leaves[t].value for t in targets if t in graph.leaves]
     inputs = {f.value for f in graph.inputs}
     figures = {o.value for o in graph.outputs if o.kind != "output"}
     order = {v: k for k, v in enumerate(graph.nodes)}
     found: dict[Value, str] = {}
     for name in names(graph):
-        if "." in name or name == output:
+        if name.count(".") > depth or name == output:
             continue
         v = find(graph, name)
         ours = v.type.batched and v.type.is_float and v.type.size > 1
@@ -81,15 +94,27 @@ def _goes_on(graph: Graph, v: Value, layers: set[Value]) -> bool:
     return False
 
 
-def layers(model: Model, examples: Examples, wanted: Sequence[str]) -> list[Layer]:
-    """Their numbers for the first of the examples. Raises Failure E617 for a name that is none."""
+def layers(
+    model: Model,
+    examples: Examples,
+    wanted: Sequence[str],
+    shape: tuple[int, int, int] | None = None,
+) -> list[Layer]:
+    """Their numbers for the first of the examples. `shape`: of the picture that the net sees.
+    Raises Failure E617 for a name that is none."""
     if not wanted:
         return []
     graph = node_graph(model, wanted)
     fields = {f.name: examples.fields[f.name] for f in graph.inputs if f.name in examples.fields}
     found = model.session.compute(f"layers {' '.join(wanted)}", lambda: graph, fields)
-    return [Layer(o.name, found[o.name][0] if o.value.type.batched else found[o.name])
-            for o in graph.outputs]  # fmt: skip
+    outputs = {o.name for o in model.evaluation.of_kind("output")}
+    shown = []
+    for o in graph.outputs:
+        values = found[o.name][0] if o.value.type.batched else found[o.name]
+        if shape is not None and o.name in outputs and values.size == np.prod(shape):
+            values = values.reshape(shape)  # a reconstruction is a picture too
+        shown.append(Layer(".".join(o.name.split(".")[-2:]), values))
+    return shown
 
 
 def draw(model: Model | None, path: Path, asked: Asked) -> list[Path]:
@@ -99,9 +124,9 @@ def draw(model: Model | None, path: Path, asked: Asked) -> list[Path]:
     wanted = asked.nodes or layer_names(model, examples.output)
     try:
         picture = seen(model, "a plot of features")
-        pixels = picture.pixels(examples.fields[picture.name])[0]
+        pixels, shape = picture.pixels(examples.fields[picture.name])[0], picture.shape
     except Failure:
-        pixels = None  # an example that is no picture is not drawn, but its layers are
+        pixels, shape = None, None  # an example that is no picture is not drawn, but its layers are
     scores = None
     if examples.scores is not None and examples.true is not None:
         scores = Scores(examples.output, examples.scores[0], examples.names, int(examples.true[0]))
@@ -109,5 +134,5 @@ def draw(model: Model | None, path: Path, asked: Asked) -> list[Path]:
         raise fail("E625", f"`{model.name}` has no layers to show for an example",
                    model.net.name.span, help="name nodes with `--node`")  # fmt: skip
     title = f"{model.name}, example {at[0]:,} of {examples.part}"
-    return features(pixels, layers(model, examples, wanted), scores, path,
+    return features(pixels, layers(model, examples, wanted, shape), scores, path,
                     theme=asked.theme, title=title)  # fmt: skip

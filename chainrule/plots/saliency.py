@@ -19,7 +19,7 @@ from ..compiler.nodes import find
 from ..compiler.op import apply
 from ..compiler.pipeline import forward, stabilise
 from ..compiler.value import Value
-from ..dsl.diagnostics import fail
+from ..dsl.diagnostics import Failure, fail
 from ..runtime.session import part_of
 from ..viz.plots.saliency import MOST, Looked, saliency
 from .asked import Asked
@@ -56,15 +56,12 @@ def _graph(
 ) -> tuple[Graph, str, int]:
     """The graph of ∂ (score · chosen) / ∂ input, the name of the score, and how many there are."""
     whole = stabilise(forward(model.module, model.name, dtype=model.dtype, sizes=model.sizes))
+    if node is None and examples.predicted is None:
+        raise _no_score(model, "")
     score, name = _score(whole, examples, node)
     size = score.type.size
-    if examples.predicted is None or (node is not None and size not in (1, len(examples.names))):
-        raise fail(
-            "E623",
-            f"`{name}` of `{model.name}` is no score of classes",
-            model.net.name.span,
-            help="saliency asks how the score of a class changes; `--node` names the scores",
-        )
+    if size > 1 and (examples.predicted is None or size != len(examples.names)):
+        raise _no_score(model, name)
     flat = apply("reshape", score, shape=(size,))
     mask = leaf("input", CHOSEN, flat.type)
     (slope,) = gradient(apply("sum", flat * mask), [whole.leaves[found.name].value])
@@ -73,11 +70,20 @@ def _graph(
     return part_of(graph, "output"), name, size
 
 
+def _no_score(model: Model, name: str) -> Failure:
+    what = f"`{name}` is" if name else f"`{model.name}` tells"
+    return fail(
+        "E623",
+        f"{what} no score of classes",
+        model.net.name.span,
+        help="saliency asks how a score changes: `--node` names a number, or the scores of classes",
+    )
+
+
 def _score(whole: Graph, examples: Examples, node: str | None) -> tuple[Value, str]:
     """The node asked for; else what goes into the softmax of the output, else the output."""
-    if node is not None or not examples.output:
-        name = node or ""
-        return find(whole, name) if name else whole.outputs[0].value, name
+    if node is not None:
+        return find(whole, node), node
     value = find(whole, examples.output)
     inside = {v for v in whole.nodes if v.origin.block == SOFTMAX
               and v.origin.instance == value.origin.instance}  # fmt: skip

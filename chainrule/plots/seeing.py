@@ -53,7 +53,7 @@ def seen(model: Model, what: str) -> Seen:
         if look is not None and look.shape[0] in (1, 3):
             return Seen(leaf, look.shape)
     shown = ", ".join(f"`{f.name}: {list(f.value.shape)}`" for f in model.evaluation.inputs
-                      if f.name not in aside)  # fmt: skip
+                      if f.name not in aside) or "no input"  # fmt: skip
     raise fail(
         "E621",
         f"{what} needs a net that sees pictures, and `{model.name}` takes {shown}",
@@ -103,9 +103,12 @@ def chosen(model: Model, positions: Sequence[int], part: str | None) -> Examples
         if classes is None or output is None or leaf.value.shape:
             continue
         scores = model.session.predict(fields)[output].reshape(len(at), -1)
+        told = classes_of(scores)
+        if scores.shape[1] == 1:
+            scores = np.concatenate([1 - scores, scores], axis=1)
         names = class_names(model, leaf)
         shown = names if len(names) == classes else list(map(str, range(classes)))
-        return Examples(found.positions, name, fields, scores, classes_of(scores), fields[target],
+        return Examples(found.positions, name, fields, scores, told, fields[target],
                         tuple(shown), output)  # fmt: skip
     return found
 

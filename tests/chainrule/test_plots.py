@@ -282,6 +282,24 @@ def test_saliency_is_the_slope_of_the_score(which: str, request: pytest.FixtureR
     assert np.allclose(maps, expected, atol=1e-7)
 
 
+def test_saliency_needs_a_score() -> None:
+    given = {"image": np.ones((4, 36)), "y": np.ones((4, 2))}
+    text = (
+        "net n {\n  input image: [36]\n  input y: [2]\n  z = image -> dense(2)\n"
+        "  output z\n  output first = z[0]\n  loss mse(z, y)\n}\n"
+        'data none = csv("none.csv", target = y)\ntrain n on none {\n  optimizer sgd()\n'
+        "  epochs 1\n}\n"
+    )
+    model = model_of(text, given)
+    found = seeing.seen(model, "this")
+    examples = seeing.chosen(model, (0,), "train")
+    for node in (None, "z"):
+        with pytest.raises(Failure, match="E623"):
+            saliency.maps(model, found, examples, node)
+    maps, _ = saliency.maps(model, found, examples, "first")
+    assert np.allclose(maps[0].ravel(), np.abs(model.session.values["z.W"][0]))
+
+
 # ---------------------------------------------------------------- curves
 
 
@@ -293,6 +311,15 @@ def test_gradient_norms_are_those_of_the_gradients(dense: chainrule.Model) -> No
     for layer, value in norms.items():
         both = [found[f"{layer}.W"].ravel(), found[f"{layer}.b"].ravel()]
         assert np.isclose(value, np.linalg.norm(np.concatenate(both)))
+
+
+def test_layers_are_in_the_order_in_which_examples_meet_them() -> None:
+    text = PICTURES.replace("dense(5) -> tanh", "dense(5) -> batchnorm -> tanh").replace(
+        "scores = h", "scores = h -> dense(4) -> batchnorm -> relu"
+    )
+    model = model_of(text, arrays((36,)))
+    found = [n.layer for n in curves.gradient_norms(model)]
+    assert found == ["h", "h_2", "scores", "scores_2", "scores_3"]
 
 
 def test_the_learning_rate_is_the_factor_times_that_of_the_optimizer(

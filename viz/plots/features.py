@@ -120,7 +120,9 @@ class _Row:
 
 def _width(layer: Layer) -> float:
     if not layer.is_maps:
-        return 0.32 * _strips(layer.values.size) + 0.35
+        return max(
+            0.32 * _strips(layer.values.size) + 0.35, 1.2 * LETTER * len(layer.name) - GAP / 2
+        )
     count, high, wide = layer.values.shape
     shown = min(count, MOST_MAPS)
     columns = _columns(shown)
