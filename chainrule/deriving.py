@@ -26,6 +26,7 @@ from .runtime.plain import run_graph
 if TYPE_CHECKING:
     from .model import Model
     from .viz.derivation import Derivation
+    from .viz.worksheet import Worksheet
 
 SUFFIX = {"text": ".txt", "markdown": ".md", "latex": ".tex", "html": ".html"}
 BATCH = 3  # examples at the random point
@@ -57,6 +58,49 @@ def derive(
     from .viz.derive_html import html
 
     return html(*found)
+
+
+def worksheet(
+    model: Model,
+    format: str = "text",
+    *,
+    seed: int = 1,
+    answers: bool = False,
+    param: str | None = None,
+    loss: str | None = None,
+) -> str:
+    """A worksheet of the derivation: exercises with gaps, the same for the same seed; `answers`
+    adds their key. Raises Failure E585 where the derivation has nothing to ask."""
+    check_format(format)
+    made = sheet_of(model, seed, param, loss)
+    if format == "text":
+        from .viz.worksheet_text import text
+
+        return text(made, answers)
+    if format == "markdown":
+        from .viz.worksheet_text import markdown
+
+        return markdown(made, answers)
+    if format == "latex":
+        from .viz.worksheet_latex import latex
+
+        return latex(made, answers)
+    from .viz.worksheet_html import html
+
+    return html(made, answers)
+
+
+def sheet_of(
+    model: Model, seed: int = 1, param: str | None = None, loss: str | None = None
+) -> Worksheet:
+    """The worksheet as data."""
+    from .viz.worksheet import worksheet as made
+
+    found = made(of_model(model, param, loss=loss)[0], seed)
+    if not found.exercises:
+        raise fail("E585", f"the derivation of `{model.name}` has nothing to ask",
+                   help="take a net with more than one step, or leave `--param` out")  # fmt: skip
+    return found
 
 
 def check_format(format: str) -> None:

@@ -35,26 +35,33 @@ _PREAMBLE = (
 
 def latex(*derivations: Derivation) -> str:
     """Derivations as one document."""
-    bodies = (_body(d) for d in derivations)
-    return "\n".join([_PREAMBLE, "\n\\newpage\n".join(bodies), r"\end{document}", ""])
+    return document("\n\\newpage\n".join("\n".join(body(d)) for d in derivations))
 
 
-def _body(d: Derivation) -> str:
+def document(inside: str) -> str:
+    """A body as a document of its own."""
+    return "\n".join([_PREAMBLE, inside, r"\end{document}", ""])
+
+
+def body(d: Derivation) -> list[str]:
+    """One derivation, its heading included."""
     out = [rf"\section*{{Backpropagation through {words(d.net)}}}"]
     out += [words(d.title), ""] if d.title else []
     notes = [rf"\item {{}}{words(note)}" for note in d.notes]
     out += [r"\begin{itemize}", *notes, r"\end{itemize}"]
-    out += [r"\subsection*{Given}", *_aligned(d.given)]
-    out += [r"\subsection*{Local derivatives}", *_aligned(d.local)]
+    out += [r"\subsection*{Given}", *facts_latex(d.given)]
+    out += [r"\subsection*{Local derivatives}", *facts_latex(d.local)]
     out += [r"\subsection*{Gradients}"]
     for p in d.passages:
         out += _passage(p)
     if d.elements:
         out += [r"\subsection*{For one weight and one example ($E$ is its loss)}"]
-        out += _aligned(d.elements)
-    out += [r"\subsection*{Result}", *_aligned(Fact(p.left, p.closed, p.place) for p in d.passages)]
-    out += _shapes(d) + _checks(d)
-    return "\n".join(out)
+        out += facts_latex(d.elements)
+    out += [
+        r"\subsection*{Result}",
+        *facts_latex(Fact(p.left, p.closed, p.place) for p in d.passages),
+    ]
+    return out + _shapes(d) + _checks(d)
 
 
 def _shapes(d: Derivation) -> list[str]:
@@ -122,7 +129,7 @@ def _words(text: str) -> str:
     return "".join(out)
 
 
-def _aligned(facts: Iterable[Fact]) -> list[str]:
+def facts_latex(facts: Iterable[Fact]) -> list[str]:
     facts = list(facts)
     rows: list[str] = []
     left = max((width(f.left) for f in facts), default=0.0)  # they stand in one column

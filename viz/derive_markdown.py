@@ -20,15 +20,15 @@ def markdown(d: Derivation) -> str:
     out = [f"# Backpropagation through {plain(d.net)}", ""]
     out += [f"**{plain(d.title)}**", ""] if d.title else []
     out += [f"- {note}" for note in d.notes]
-    out += ["", "## Given", "", *_table(d.given)]
-    out += ["", "## Local derivatives", "", *_table(d.local)]
+    out += ["", "## Given", "", *facts_table(d.given)]
+    out += ["", "## Local derivatives", "", *facts_table(d.local)]
     out += ["", "## Gradients", ""]
     for p in d.passages:
         out += [*_passage(p), ""]
     if d.elements:
         out += ["## For one weight and one example", "", "$E$ is the example's loss.", ""]
-        out += [*_table(d.elements), ""]
-    out += ["## Result", "", *_table(Fact(p.left, p.closed, p.place) for p in d.passages)]
+        out += [*facts_table(d.elements), ""]
+    out += ["## Result", "", *facts_table(Fact(p.left, p.closed, p.place) for p in d.passages)]
     out += _shapes(d) + _checks(d)
     return "\n".join(out) + "\n"
 
@@ -65,7 +65,7 @@ def plain(words: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|$~-])", r"\\\1", safe)
 
 
-def _table(facts: Iterable[Fact]) -> list[str]:
+def facts_table(facts: Iterable[Fact]) -> list[str]:
     rows = ["| | | |", "| ---: | :--- | :--- |"]
     for f in facts:
         left, right = cell(f.left), cell(f.right)

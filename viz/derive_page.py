@@ -30,8 +30,8 @@ a { color: var(--mark); } a:focus-visible, summary:focus-visible, .wide:focus-vi
 .skip { position: absolute; left: -999rem; } .skip:focus { left: 1rem; top: .5rem; }
 nav ul { padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; }
 math { font-size: 1.1em; } .wide { overflow-x: auto; overflow-y: hidden; padding: .25rem 0; }
-.wide > math[display=block], td > math[display=block] { display: inline math;
-  math-style: normal; }
+.wide > math[display=block], td > math[display=block], .grids > math[display=block] {
+  display: inline math; math-style: normal; }
 table { border-collapse: collapse; } th { text-align: left; font-weight: 600; }
 th, td { padding: .22rem .7rem .22rem 0; vertical-align: middle; }
 td.left, th.left { text-align: right; white-space: nowrap; }
@@ -46,6 +46,8 @@ table.rows .number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { background: var(--soft); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto;
   font: .92rem/1.5 "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 figure { margin: 1rem 0; overflow-x: auto; } figure svg { max-width: 100%; height: auto; }
+.grids { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: .5rem 0; }
+.line { display: flex; align-items: center; gap: .8rem; }
 ol.tasks > li { margin: 1.3rem 0; break-inside: avoid; } ol.lines > li { margin: .35rem 0; }
 details > summary { cursor: pointer; font-weight: 600; }
 @media print { :root { --ink: #000; --faint: #333; --back: #fff; --line: #888; --soft: #f4f4f4;

@@ -30,18 +30,18 @@ def text(d: Derivation) -> str:
     out += [*textwrap.wrap(d.title, WIDTH), ""] if d.title else []
     for note in d.notes:
         out += textwrap.wrap(note, WIDTH)
-    out += ["", *_section("Given"), *_facts(d.given)]
-    out += ["", *_section("Local derivatives"), *_facts(d.local)]
+    out += ["", *_section("Given"), *facts_text(d.given)]
+    out += ["", *_section("Local derivatives"), *facts_text(d.local)]
     out += ["", *_section("Gradients")]
     for p in d.passages:
         out += [*_passage(p), ""]
     if d.elements:
         out += [
             *_section("For one weight and one example (E is its loss)"),
-            *_facts(d.elements),
+            *facts_text(d.elements),
             "",
         ]
-    out += [*_section("Result"), *_facts(Fact(p.left, p.closed, p.place) for p in d.passages)]
+    out += [*_section("Result"), *facts_text(Fact(p.left, p.closed, p.place) for p in d.passages)]
     out += _shapes(d) + _checks(d)
     return "\n".join(out) + "\n"
 
@@ -90,7 +90,7 @@ def _section(title: str) -> list[str]:
     return [title, "─" * len(title)]
 
 
-def _facts(facts: Iterable[Fact]) -> list[str]:
+def facts_text(facts: Iterable[Fact]) -> list[str]:
     rows = [(unicode(f.left), f"{f.sign} {unicode(f.right)}", f.note) for f in facts]
     width = min(max((_columns(left) for left, _, _ in rows), default=0), 20)
     out = []
