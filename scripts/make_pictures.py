@@ -29,6 +29,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lstm-cell": {"form": "cell"},
     "lstm-through-time": {"backward": True},
     "gru-cell": {"form": "cell"},
+    "digits-passes-rule": {"rule": "like terms"},
+    "digits-kernel": {"number": 8},
 }
 DIAGRAMS = {
     "digits-layers": ("examples/digits.net", "layers", "light"),
@@ -54,6 +56,11 @@ DIAGRAMS = {
     "gan-training": ("examples/gan.net", "training", "light"),
     "mistakes-layers": ("docs/images/mistakes.net", "layers", "light"),
     "wgan-training": ("examples/wgan.net", "training", "dark"),
+    "digits-passes": ("examples/digits.net", "passes", "light"),
+    "digits-passes-rule": ("examples/digits.net", "passes", "light"),
+    "digits-kernels": ("examples/digits.net", "kernels", "light"),
+    "digits-kernel": ("examples/digits.net", "kernels", "light"),
+    "lenet-memory": ("examples/lenet.net", "memory", "light"),
 }
 
 
