@@ -30,6 +30,7 @@ from .viz.backprop import Backprop, backprop
 from .viz.backward import SHORT
 from .viz.equations import equations
 from .viz.names import names
+from .viz.render import LIMIT
 from .viz.through import Through
 from .viz.walk import updates as rules_of
 from .viz.walk.page import Page, Slope, page
@@ -68,6 +69,11 @@ def load_if_trained(model: Model, file: Path, weights: Path | None, out: Path | 
 
 def walk(model: Model, asked: Asked, weights: str = "initial weights") -> str:
     """The page, as HTML."""
+    return page(walked_through(model, asked, weights))
+
+
+def walked_through(model: Model, asked: Asked, weights: str = "initial weights") -> Page:
+    """Everything that the page tells."""
     train = model.declaration
     graph = forward(
         model.module, model.name, training=True, dtype="f64", sizes=model.sizes,
@@ -79,7 +85,7 @@ def walk(model: Model, asked: Asked, weights: str = "initial weights") -> str:
     found = equations(graph, [loss])
     end = found.graph.loss(loss.name)
     params = trainable(found.graph, minimize.over if minimize is not None else ("*",))
-    if 2 * len(found.steps) > MOST:
+    if 2 * len(found.steps) > LIMIT:  # its picture could not be read either
         raise _too_large(graph, 2 * len(found.steps))
     b = backprop(found, names(found, batch=False), end, [p.value for p in params], batch=False,
                  short=SHORT)  # fmt: skip
@@ -92,13 +98,10 @@ def walk(model: Model, asked: Asked, weights: str = "initial weights") -> str:
     made, slopes, rates, losses = _update(model, graph, minimize, b, params, numbers, known)
     plan_of = training_step(model.module, train, dtype=model.dtype, sizes=model.sizes) \
         if train is not None else gradients(_lowered(model), loss.name)  # fmt: skip
-    return page(
-        Page(
-            title=f"{model.name}, step by step", source=model.module.source, graph=graph,
-            backprop=b, stops=(*walked, *made), numbers=known,
-            plan=compile_plan(plan_of, asked.batch), slopes=slopes, rates=rates, losses=losses,
-            words=f"{words}, {weights}",
-        )
+    return Page(
+        title=f"{model.name}, step by step", source=model.module.source, graph=graph, backprop=b,
+        stops=(*walked, *made), numbers=known, plan=compile_plan(plan_of, asked.batch),
+        slopes=slopes, rates=rates, losses=losses, words=f"{words}, {weights}",
     )  # fmt: skip
 
 
@@ -107,8 +110,7 @@ def _lowered(model: Model) -> Graph:
 
 
 def _too_large(graph: Graph, count: int) -> Failure:
-    return fail("E641", f"a walk through `{graph.name}` would have {count:,} stops, and more than "
-                f"{MOST} help nobody",
+    return fail("E641", f"a walk through `{graph.name}` would have {count:,} steps and more",
                 help="make the net smaller with `--set`, or draw it: `chainrule draw`")  # fmt: skip
 
 

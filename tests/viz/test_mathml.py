@@ -70,9 +70,8 @@ def test_accents_numbers_and_steps_are_set() -> None:
     assert text(t.step(t.symbol("h"), "t−1")) == "ht−1"
     assert text(t.number(2 / 3)) == "23"
     assert text(t.number(1e-8)) == "1·10−8"
-    assert read(t.choice(t.compare(">", t.symbol("x"), t.number(0)), t.symbol("x"), t.number(0))).find(
-        ".//mtable"
-    ) is not None  # fmt: skip
+    x, zero = t.symbol("x"), t.number(0)
+    assert read(t.choice(t.compare(">", x, zero), x, zero)).find(".//mtable") is not None
 
 
 def test_a_name_cannot_become_markup() -> None:

@@ -76,7 +76,7 @@
   }
 
   function number(x) {
-    if (!Number.isFinite(x)) return String(x);
+    if (!Number.isFinite(x)) return "no number";
     const near = x !== 0 && (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e4);
     const text = near ? x.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(x.toPrecision(4)));
     return text.replace(/-/g, "−");

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -203,7 +204,9 @@ class _Writer:
             drawn = drawn_with_nodes(b, title)
             here = scan.cell.scan if scan is not None else None
             for key in wanted:
-                ids = drawn.mirror if key.gradient else drawn.forward
+                # What goes back to the step before has no node but that of what came from it.
+                mirrored = key.gradient and key.value in drawn.mirror
+                ids = drawn.mirror if mirrored else drawn.forward
                 if key.place.scan is here and key.value in ids:
                     self.nodes[key] = f"{name}-{ids[key.value]}"
             known = {n.partition("-")[2] for n in self.nodes.values() if n.startswith(f"{name}-")}
@@ -252,7 +255,7 @@ class _Writer:
         facts += f' data-line="{self.lines[k]}"' if self.lines[k] else ""
         facts += f' data-kernel="{kernel}"' if kernel is not None else ""
         lines = s.formulas or (Formula(s.name),)
-        main = max(lines, key=lambda f: (f.sign in ("+=", "←"), f.left == s.name and not f.note))
+        main = max(lines, key=lambda f: (f.left == s.name, not f.note.startswith("before")))
         shown = "".join(self._formula(f, f is main) for f in lines)
         array = self.page.numbers.get(s.key)
         result = f"<h4>numbers</h4>{card(array, image=s.of.op.name == 'input')}" \
@@ -338,5 +341,8 @@ class _Writer:
     def _data(self) -> str:
         """What the script computes with."""
         p = self.page
-        found = {"rates": list(p.rates), "losses": [float(f"{x:.9g}") for x in p.losses]}
+        found = {
+            "rates": list(p.rates),
+            "losses": [float(f"{x:.9g}") if math.isfinite(x) else None for x in p.losses],
+        }
         return json.dumps(found, sort_keys=True, allow_nan=False).replace("<", "\\u003c")
