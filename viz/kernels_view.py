@@ -19,9 +19,10 @@ from ..compiler.plan import AnyKernel, Plan, Recurrence
 from ..compiler.value import Value
 from ..dsl.diagnostics import fail
 from .dot import Cluster, Dot, Html, escape, lines
-from .fit import fitted, type_size
+from .fit import CROWD, fitted, type_size
 from .launches import Held, Launch, byte_words, cut, launches, source_line, value_words
 from .nodes import is_number, meaning, shape, words
+from .render import refuse_large
 from .style import SMALL, SMALLEST
 from .style import theme as theme_of
 
@@ -104,7 +105,8 @@ class _Picture:
     def drafts(self, depth: int | None) -> Iterator[partial[str]]:
         nodes = {v for s in self.steps for v in s.kernel.values if not is_number(v)}
         if (depth is not None and depth > 1) or (depth is None and len(nodes) <= GRAPH):
-            for rows in (1, 2, 3):
+            refuse_large(len(nodes))
+            for rows in (1, 2, 3) if len(nodes) <= CROWD else (1,):
                 yield partial(self.graph, rows)
         if depth is None or depth == 1:
             yield partial(self.table, [Row((s,)) for s in self.steps] if depth else
