@@ -53,8 +53,11 @@ def with_weights(model: Model, file: Path, weights: Path | None, out: Path | Non
     return "trained weights"
 
 
-def of_data(model: Model, graph: Graph, rows: Sequence[int], weights: str = "") -> Given:
-    """Some examples of the training data, counted from 0. Raises Failure E580."""
+def of_data(
+    model: Model, graph: Graph, rows: Sequence[int], weights: str = "", *, exact: bool = True
+) -> Given:
+    """Some examples of the training data, counted from 0; unless `exact`, as many of them as there
+    are. Raises Failure E580."""
     from .project import bind_inputs
 
     try:
@@ -66,6 +69,7 @@ def of_data(model: Model, graph: Graph, rows: Sequence[int], weights: str = "") 
                    help="draw it with small numbers: `--integers`")  # fmt: skip
     name = "train" if "train" in known.parts else next(iter(known.parts))
     part = known.parts[name]
+    rows = rows if exact else [r for r in rows if r < len(part)]
     outside = [r for r in rows if not 0 <= r < len(part)]
     if outside:
         raise fail("E580", f"there is no example {outside[0]} in the {name} part of the data",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import compiled
+from . import compiled, valued
 from .compiler.elaborate import partial_forward
 from .compiler.graph import Graph, Output
 from .compiler.minimize import frozen_by, minimized
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .runtime.history import History
     from .runtime.profile import Profile
 
-VIEWS = ("layers", "operations", "backward", "training", "recurrence", *compiled.VIEWS)
+VIEWS = ("layers", "operations", "backward", "training", "recurrence", *valued.VIEWS,
+         *compiled.VIEWS)  # fmt: skip
 WITH_MISTAKES = ("layers", "operations")  # views that show the mistakes of a net
 FORMS = ("unrolled", "folded", "cell")
 FORMATS = ("svg", "png", "pdf", "dot")
@@ -73,12 +74,18 @@ def draw(
     stage: str | None = None,
     rule: str | None = None,
     number: int | None = None,
+    example: int = 0,
+    integers: bool = False,
+    local: bool = False,
+    weights: str = "",
 ) -> Picture:
     """One view of a net. `expand` shows every operation of the backward pass, not closed forms.
 
     The recurrence view: `form` unrolled (over `steps`), folded, or cell (of one `scan`), `backward`
     with the gradient through time. The views of the compiler: one change of a pass (`stage`) or
-    `rule`, or one kernel, by its `number`. Raises Failure E563 for a view that there is not, E564
+    `rule`, or one kernel, by its `number`. The views with numbers: those of an `example` of the
+    data, or small `integers`; `local` derivatives; `weights` says in words which ones these are.
+    Raises Failure E563 for a view that there is not, E564
     for a loss, E567 for a recurrence.
     """
     if view in compiled.VIEWS:
@@ -88,6 +95,14 @@ def draw(
             ),
             view,
         )
+    if view in valued.VIEWS:
+        return Picture(
+            valued.draw(
+                model, view, theme=theme, loss=loss, example=example, integers=integers,
+                local=local, weights=weights,
+            ),
+            view,
+        )  # fmt: skip
     from .viz import views
     from .viz.gradient_paths import told
 
@@ -117,9 +132,7 @@ def draw(
     return Picture(dot, view)
 
 
-def _mistaken(
-    model: Model, view: str, depth: int | None, theme: str, failure: Failure
-) -> Picture:
+def _mistaken(model: Model, view: str, depth: int | None, theme: str, failure: Failure) -> Picture:
     """What is known of a net with mistakes, and these; where there is nothing to draw, its
     failure."""
     from .viz import views

@@ -7,44 +7,76 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import numbers as n
 from .compiler.graph import Graph, Output
 from .compiler.pipeline import forward
 from .dsl.diagnostics import Failure
 
 if TYPE_CHECKING:
     from .model import Model
+    from .numbers import Given
     from .viz.neurons import Neurons
 
-VIEWS = ("circuit", "neurons")
+VIEWS = ("circuit", "neurons", "shapes", "flow")
 
 
 def draw(
     model: Model,
     view: str,
-    loss: Output | None,
     *,
     theme: str = "light",
+    loss: str | None = None,
     example: int = 0,
     integers: bool = False,
     local: bool = False,
     weights: str = "",
 ) -> str:
     """DOT text of one of `VIEWS`. `weights` says in words which ones the model has. Raises Failure
-    E580 for an example that there is not, E581 to E583 for a net that has no such picture."""
+    E564 for a loss, E580 for an example, E581 to E583 for a net that has no such picture."""
+    if view == "shapes":
+        from .viz.shapes import shapes
+
+        return shapes(forward(model.module, model.name, sizes=model.sizes), theme)
+    if view == "flow":
+        return _flow(model, loss, theme, weights)
     graph = forward(model.module, model.name, dtype="f64", sizes=model.sizes)
     if view == "neurons":
         return _neurons(model, graph, theme, example, integers, weights)
     return _circuit(model, graph, loss, theme, example, integers, local, weights)
 
 
+def _flow(model: Model, loss: str | None, theme: str, weights: str) -> str:
+    """The net as it trains, at a batch of its data, or of random numbers where they are not
+    here."""
+    from . import numbers as n
+    from .gradient_flow import EXACT, batch_for, norms, strips, work
+    from .pictures import loss_of
+    from .viz.flow import flow, flow_of
+
+    module, name, sizes = model.module, model.name, model.sizes
+    graph = forward(module, name, dtype="f64", sizes=sizes, training=True)
+    if work(graph) > EXACT:
+        graph = forward(module, name, dtype="f32", sizes=sizes, training=True)
+    of = flow_of(graph, loss_of(graph, loss))
+    batch = batch_for(of.graph)
+    try:
+        given = n.of_data(model, of.graph, range(batch), weights, exact=False)
+    except Failure as failure:
+        if failure.diagnostics[0].code != "E580":
+            raise
+        given = n.at_random(model, of.graph, batch, weights)
+    found = norms(of.loss, of.values, given)
+    return flow(of, found, strips(of.graph, loss_of(graph, loss).name, given), given.words, theme)
+
+
 def _circuit(
-    model: Model, graph: Graph, loss: Output | None, theme: str, example: int, integers: bool,
+    model: Model, graph: Graph, loss: str | None, theme: str, example: int, integers: bool,
     local: bool, weights: str,
 ) -> str:  # fmt: skip
+    from . import numbers as n
+    from .pictures import loss_of
     from .viz.circuit import circuit, circuit_of
 
-    end = graph.loss(loss.name) if loss is not None else None
+    end = loss_of(graph, loss) if loss is not None or graph.of_kind("loss") else None
     of = circuit_of(graph, end)
     given = _given(model, of.graph, example, integers, weights, end)
     slopes = n.local(of.slopes, given) if local else None
@@ -54,6 +86,7 @@ def _circuit(
 def _neurons(
     model: Model, graph: Graph, theme: str, example: int, integers: bool, weights: str
 ) -> str:
+    from . import numbers as n
     from .viz.neurons import neurons, neurons_of
 
     of = neurons_of(graph)
@@ -68,7 +101,9 @@ def _neurons(
 
 def _given(
     model: Model, graph: Graph, example: int, integers: bool, weights: str, loss: Output | None
-) -> n.Given:
+) -> Given:
+    from . import numbers as n
+
     if integers:
         end = graph.loss(loss.name).value if loss is not None else None
         return n.integers(graph, end, model.settings.seed)

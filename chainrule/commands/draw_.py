@@ -8,8 +8,16 @@ import click
 
 from ..console import say, say_error
 from ..dsl.diagnostics import Failure
-from ..options import data_option, file_argument, net_option, out_option, set_option
+from ..options import (
+    data_option,
+    file_argument,
+    net_option,
+    out_option,
+    set_option,
+    weights_option,
+)
 from ..pictures import FORMATS, FORMS, THEMES, VIEWS
+from ..valued import VIEWS as VALUED
 
 
 @click.command("draw")
@@ -19,7 +27,8 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
 @click.option(
     "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
     help="Layers, single operations, the backward pass, the path of each loss's gradient in"
-    " training, the steps of a recurrent net; or what the compiler makes of it: passes, kernels,"
+    " training, the steps of a recurrent net; with numbers: a circuit, neurons, the shapes of"
+    " images, the flow of the gradient; or what the compiler makes of it: passes, kernels,"
     " memory.",
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
@@ -50,6 +59,13 @@ from ..pictures import FORMATS, FORMS, THEMES, VIEWS
     metavar="N",
     help="Passes view: which change; kernels view: the kernel to open.",
 )
+@click.option(
+    "--example", type=click.IntRange(min=0), default=0, metavar="I",
+    help="Circuit, neurons: which example of the data, from 0.",
+)  # fmt: skip
+@click.option("--integers", is_flag=True, help="Circuit, neurons: small integers, without data.")
+@click.option("--local", is_flag=True, help="Circuit: local derivatives on the nodes.")
+@weights_option
 @data_option
 @out_option
 def command(
@@ -69,6 +85,10 @@ def command(
     stage: str | None,
     rule: str | None,
     number: int | None,
+    example: int,
+    integers: bool,
+    local: bool,
+    weights: Path | None,
     data_root: Path | None,
     out: Path | None,
 ) -> None:
@@ -80,9 +100,15 @@ def command(
     from ..project import open_module, output_folder, settings_given
 
     model = Model(open_module(file, settings_given(settings)), net=net, data_root=data_root)
+    told = ""
+    if view in VALUED and view != "shapes" and not integers:
+        from ..numbers import with_weights
+
+        told = with_weights(model, file, weights, out)
     picture = draw(
         model, view, depth=depth, theme=theme, loss=loss, expand=expand, form=form, steps=steps,
         scan=scan, backward=backward, stage=stage, rule=rule, number=number,
+        example=example, integers=integers, local=local, weights=told,
     )  # fmt: skip
     name = view
     if view == "recurrence":
