@@ -53,13 +53,13 @@ class Summary:
             count = f"{layer.parameters:,}" if layer.parameters else ""
             if layer.shared:
                 count = f"{count} (+{layer.shared:,} shared)".strip()
-            rows.append([_cut(layer.name), layer.block, layer.shape, count, _flops(layer.flops)])
+            rows.append([_cut(layer.name), layer.block, layer.shape, count, work(layer.flops)])
         head = f"net {self.net}: " + ", ".join(f"{n}: {t}" for n, t in self.inputs.items())
         head += " -> " + ", ".join(f"{n}: {t}" for n, t in self.outputs.items())
         frozen = f" ({self.frozen:,} frozen)" if self.frozen else ""
         lines = [head, "", table(rows, right={3, 4}), ""]
         lines.append(f"parameters       {self.parameters:,}{frozen}")
-        lines.append(f"work, forward    {_flops(self.flops)} an example")
+        lines.append(f"work, forward    {work(self.flops)} an example")
         for what, size in self.memory.items():
             lines.append(f"memory, {what:<8} {readable(size)} at batch {self.batch}")
         if self.kernels:
@@ -88,7 +88,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= 24 else "…" + name[-23:]
 
 
-def _flops(count: int) -> str:
+def work(count: int) -> str:
     """1234567 as `1.23 MFLOP`."""
     if count == 0:
         return ""

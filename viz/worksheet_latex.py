@@ -27,7 +27,10 @@ def body(w: Worksheet, answers: bool = False) -> list[str]:
     """The exercises, and their answers on the last page."""
     out = [rf"\hfill{{\small seed {w.seed}}}"]
     for number, e in enumerate(w.exercises, start=1):
+        # An exercise stays on one page.
+        out += ["", r"\noindent\begin{minipage}{\linewidth}"]
         out += [rf"\subsection*{{{number}. {words(e.title)}}}", *_pieces(e.asked)]
+        out += [r"\end{minipage}\par"]
     if answers:
         out += [r"\newpage", r"\section*{Answers}"]
         for number, e in enumerate(w.exercises, start=1):
