@@ -64,7 +64,8 @@ def warning(dot: str, view: str) -> str:
         "layers": "`--depth 1` draws nested blocks closed",
         "operations": "`--view layers` draws each block as one box",
         "passes": "`--rule NAME` draws one change",
-        "kernels": "`--number N` opens one kernel",
+        "kernels": "`--number N` opens one kernel; without `--depth` what repeats is one row",
+        "circuit": "`--view flow` tells how large the gradients are, without their numbers",
     }.get(view, "`--view layers` is a smaller picture")
     return (
         f"on a {SLIDE[0]} × {SLIDE[1]} inch slide the smallest type is {size:.1f} pt,"
