@@ -7,7 +7,8 @@ an activation makes of a layer stands for both. `nodes` chooses others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST = 8  # layers on a slide
 DEPTH = 4  # of blocks that are opened
-FEW = 2  # maps below which they are
+FEW = 3  # maps below which they are
 
 
 def layer_names(model: Model, output: str = "", most: int = MOST) -> list[str]:
@@ -63,14 +64,25 @@ def _candidates(graph: Graph, targets: Sequence[str], output: str, depth: int) -
     for name in names(graph):
         if name.count(".") > depth or name == output:
             continue
-        v = find(graph, name)
-        ours = v.type.batched and v.type.is_float and v.type.size > 1
-        if ours and v not in inputs | figures and not depends(v, labels) and v not in found:
-            found[v] = name
+        for called, v in _every(graph, name):
+            ours = v.type.batched and v.type.is_float and v.type.size > 1
+            if ours and v not in inputs | figures | set(found) and not depends(v, labels):
+                found[v] = called
     shown = graph.of_kind("output")
     end = {o.value for o in shown if o.name == output}
     kept = {v: name for v, name in found.items() if v in order and v not in end}
     return dict(sorted(kept.items(), key=lambda item: order[item[0]]))
+
+
+def _every(graph: Graph, name: str) -> Iterator[tuple[str, Value]]:
+    """The value of a name; of a block that is applied again the others: `h`, `h:2`."""
+    yield name, find(graph, name)
+    for k in count(2):
+        try:
+            value = find(graph, f"{name}:{k}")
+        except Failure:
+            return
+        yield f"{name}:{k}", value
 
 
 def _is_before(v: Value, output: Value) -> bool:
