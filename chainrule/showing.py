@@ -59,6 +59,9 @@ class Showing(Observer):
     def progress(self, facts: Progress) -> None:
         self.listener.progress(facts)
 
+    def epoch_values(self, epoch: int, values: Mapping[str, NDArray[Any]]) -> None:
+        self.listener.epoch_values(epoch, values)
+
     def epoch_done(self, facts: EpochDone) -> None:
         self.listener.epoch_done(facts)
 

@@ -20,8 +20,10 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from ..live import LivePage
     from ..model import Model
     from ..runtime.train.job import Outcome
+    from ..runtime.train.observer import Observer
 
 
 @click.command("train")
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 @data_option
 @out_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run.")
+@click.option("--live", is_flag=True, help="Show the run in a local page that updates by itself.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing unless something is wrong.")
 def command(
     file: Path,
@@ -54,6 +57,7 @@ def command(
     data_root: Path | None,
     out: Path | None,
     resume: bool,
+    live: bool,
     quiet: bool,
 ) -> None:
     """Train each net as its `train` declaration says, in the order written.
@@ -62,7 +66,8 @@ def command(
     for each in it): model.safetensors (the trained net), checkpoint.safetensors
     (for --resume), history.csv and history.jsonl, and the loss curve as loss.svg.
     A `sample` line adds what the net makes, in samples/ and, with the curves, as
-    progress.svg. Ctrl-C saves and leaves.
+    progress.svg. --live writes live.html, a page to open in a browser meanwhile.
+    Ctrl-C saves and leaves.
     """
     from ..cli import Interrupted
     from ..model import Model
@@ -77,7 +82,7 @@ def command(
         "--seed": seed, "--threads": threads, "--data": data_root, "--out": out,
         "--device": device if device != "cpu" else None,
     }  # fmt: skip
-    again = f"go on with: {_again(file, given, settings)}"
+    again = f"go on with: {_again(file, given, settings)}{' --live' if live else ''}"
 
     def model_of(name: str) -> Model:
         declared = choose_train(module, name) if runs else None
@@ -97,7 +102,7 @@ def command(
             continue
         going_on = stands.get(name, "begun") == "begun" and resume
         try:
-            outcome = _run(model_of(name), overrides, folder, going_on, quiet)
+            outcome = _run(model_of(name), overrides, folder, going_on, quiet, live)
         except KeyboardInterrupt:
             if len(folders) == 1:
                 raise
@@ -108,15 +113,22 @@ def command(
 
 
 def _run(
-    model: Model, overrides: Mapping[str, Any], folder: Path, resume: bool, quiet: bool
+    model: Model, overrides: Mapping[str, Any], folder: Path, resume: bool, quiet: bool, live: bool
 ) -> Outcome:
     """One training, its scores and its curves."""
     from ..progress import Bar, observer
 
     watcher = observer(quiet)
+    shown = _live(model, folder, watcher) if live else None
+    ended = "ended by a mistake"
     try:
-        outcome = model.run(overrides=overrides, out=folder, resume=resume, observer=watcher)
+        outcome = model.run(
+            overrides=overrides, out=folder, resume=resume, observer=shown or watcher
+        )
+        ended = "interrupted" if outcome.interrupted else "finished"
     finally:
+        if shown is not None:
+            shown.ended(ended)
         if isinstance(watcher, Bar):
             watcher.close()
     if outcome.interrupted:
@@ -127,6 +139,12 @@ def _run(
         for path in (outcome.model, outcome.history.csv_path, *curves):
             say(f"wrote {path}")
     return outcome
+
+
+def _live(model: Model, folder: Path, watcher: Observer) -> LivePage:
+    from ..live import LivePage
+
+    return LivePage(model, folder, watcher)
 
 
 def _again(file: Path, given: Mapping[str, object], settings: tuple[str, ...]) -> str:

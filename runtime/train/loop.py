@@ -243,6 +243,7 @@ class _Run:
         shown = self.settings.sample
         if shown is not None and shown.due(epoch, state.finished):
             self.observer.sample(epoch, self.session.values)
+        self.observer.epoch_values(epoch, self.session.values)
         if state.finished or epoch % self.settings.checkpoint == 0:
             self._save_epoch()
         self.observer.epoch_done(

@@ -69,6 +69,9 @@ class Observer:
         """After the epochs that the `sample` line asks for: the net's numbers, to show what it
         makes with them."""
 
+    def epoch_values(self, epoch: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """After every epoch: the net's numbers, to measure something with them."""
+
     def epoch_done(self, facts: EpochDone) -> None:
         """After the validation of an epoch."""
 
