@@ -125,7 +125,7 @@ def layers(
         values = found[o.name][0] if o.value.type.batched else found[o.name]
         if shape is not None and o.name in outputs and values.size == np.prod(shape):
             values = values.reshape(shape)  # a reconstruction is a picture too
-        shown.append(Layer(".".join(o.name.split(".")[-2:]), values))
+        shown.append(Layer(o.name.rpartition(".")[2], values))
     return shown
 
 

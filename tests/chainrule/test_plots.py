@@ -573,3 +573,13 @@ def test_activations_need_no_file(tmp_path: Path) -> None:
 def test_help_names_every_kind() -> None:
     shown = run("plot", "--help").output
     assert all(kind in shown for kind in KINDS)
+
+
+def test_layers_that_do_not_fit_a_slide_leave_out_maps_evenly() -> None:
+    from chainrule.viz.plots.features import GAP, Layer, _fitting, _widths
+
+    layers = [Layer(f"c{k}", np.zeros((8, 6, 6))) for k in range(9)] + [Layer("h", np.zeros(20))]
+    kept = _fitting(layers, 8.0)
+    names = [layer.name for layer in kept]
+    assert names[0] == "c0" and names[-2:] == ["c8", "h"] and len(names) < 10
+    assert sum(_widths(kept, 8.0)) + GAP * len(kept) <= 8.0 + 1e-9

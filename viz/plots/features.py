@@ -75,14 +75,12 @@ def features(
 ) -> list[Path]:
     """Draw it; returns the files. Raises Failure E566 without matplotlib."""
     look = theme_of(theme)
-    wide = [_width(layer) for layer in layers]
     names = _room(scores) if scores is not None else 0.0
     ends = [INPUT] * (pixels is not None) + [BARS + names] * (scores is not None)
-    others = sum(ends) + GAP * (len(wide) + len(ends) - 1) + 2 * SIDE
-    others += sum(w for w, one in zip(wide, layers, strict=True) if not one.is_maps)
-    maps = sum(w for w, one in zip(wide, layers, strict=True) if one.is_maps)
-    shrink = min(1.0, (SLIDE[0] - others) / maps) if maps else 1.0
-    total = min(max(others + maps * shrink, 6.0), SLIDE[0])
+    layers = _fitting(layers, SLIDE[0] - 2 * SIDE - sum(end + GAP for end in ends))
+    wide = _widths(layers, SLIDE[0] - 2 * SIDE - sum(end + GAP for end in ends))
+    needed = sum(wide) + sum(ends) + GAP * (len(wide) + len(ends) - 1) + 2 * SIDE
+    total = min(max(needed, 6.0), SLIDE[0])
     figure = new_figure((total, HIGH + TITLE + FOOT), look)
     row = _Row(figure, look, total)
     if pixels is not None:
@@ -90,7 +88,7 @@ def features(
         ax = row.axes(INPUT, "input", f"{pixels.shape[1]} × {pixels.shape[2]}")
         ax.imshow(image, interpolation="nearest", **options)
     for layer, width in zip(layers, wide, strict=True):
-        _layer(row, layer, width * shrink if layer.is_maps else width, look)
+        _layer(row, layer, width, look)
     if scores is not None:
         _bars(row, scores, names, look)
     if title:
@@ -121,13 +119,41 @@ class _Row:
 def _width(layer: Layer) -> float:
     if not layer.is_maps:
         return max(
-            0.32 * _strips(layer.values.size) + 0.35, 1.2 * LETTER * len(layer.name) - GAP / 2
+            0.2 * _strips(layer.values.size) + 0.35, 1.2 * LETTER * len(layer.name) - GAP / 2
         )
     count, high, wide = layer.values.shape
     shown = min(count, MOST_MAPS)
     columns = _columns(shown)
     rows = math.ceil(shown / columns)
-    return float(np.clip((HIGH - 0.6) * columns * wide / (rows * high), *MAPS))
+    suits = float(np.clip((HIGH - 0.6) * columns * wide / (rows * high), *MAPS))
+    return max(suits, _least(layer))
+
+
+def _fitting(layers: Sequence[Layer], room: float) -> list[Layer]:
+    """Those that fit side by side: of maps fewer, evenly from the first to the last."""
+    maps = [k for k, layer in enumerate(layers) if layer.is_maps]
+    kept = list(range(len(layers)))
+    for count in range(len(maps), 0, -1):
+        last = len(maps) - 1
+        chosen = {maps[round(i * last / max(1, count - 1))] for i in range(count)}
+        kept = [k for k in range(len(layers)) if k in chosen or k not in maps]
+        if sum(_least(layers[k]) + GAP for k in kept) <= room:
+            break
+    return [layers[k] for k in kept]
+
+
+def _widths(layers: Sequence[Layer], room: float) -> list[float]:
+    """Of each column: between what its words need and what suits it, as far as there is room."""
+    least, best = ([f(layer) for layer in layers] for f in (_least, _width))
+    spare = room - sum(least) - GAP * len(layers)
+    wanted = sum(best) - sum(least)
+    share = min(1.0, max(0.0, spare) / wanted) if wanted > 0 else 0.0
+    return [low + share * (high - low) for low, high in zip(least, best, strict=True)]
+
+
+def _least(layer: Layer) -> float:
+    """Inches that a column needs for its words."""
+    return max(MAPS[0], 1.2 * LETTER * len(layer.name)) if layer.is_maps else _width(layer)
 
 
 def _columns(count: int) -> int:
