@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gru-cell": {"form": "cell"},
     "digits-passes-rule": {"rule": "like terms"},
     "digits-kernel": {"number": 8},
+    "regression-circuit": {"integers": True},
 }
 DIAGRAMS = {
     "digits-layers": ("examples/digits.net", "layers", "light"),
@@ -56,6 +57,12 @@ DIAGRAMS = {
     "gan-training": ("examples/gan.net", "training", "light"),
     "mistakes-layers": ("docs/images/mistakes.net", "layers", "light"),
     "wgan-training": ("examples/wgan.net", "training", "dark"),
+    "regression-circuit": ("examples/linear_regression.net", "circuit", "light"),
+    "digits-circuit": ("examples/digits.net", "circuit", "light"),
+    "iris-neurons": ("examples/iris.net", "neurons", "light"),
+    "lenet-shapes": ("examples/lenet.net", "shapes", "light"),
+    "alexnet-shapes": ("examples/alexnet.net", "shapes", "light"),
+    "dates-flow": ("examples/dates.net", "flow", "light"),
     "digits-passes": ("examples/digits.net", "passes", "light"),
     "digits-passes-rule": ("examples/digits.net", "passes", "light"),
     "digits-kernels": ("examples/digits.net", "kernels", "light"),

@@ -39,7 +39,9 @@ def number(x: float, digits: int = 3) -> str:
         text = f"{x:.{digits}g}" if abs(x) < 10**digits else f"{x:.0f}"
     else:
         mantissa, _, power = f"{x:.{max(digits - 2, 0)}e}".partition("e")
-        text = f"{mantissa}·10{str(int(power)).translate(_RAISED)}"
+        mantissa = mantissa.removesuffix(".0")
+        raised = f"10{str(int(power)).translate(_RAISED)}"
+        text = f"{mantissa}·{raised}" if mantissa.lstrip("-") != "1" else mantissa[:-1] + raised
     return text.replace("-", MINUS)
 
 

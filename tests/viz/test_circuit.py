@@ -160,6 +160,8 @@ def test_numbers_are_short_in_the_picture_and_whole_in_the_tooltip() -> None:
     assert number(-1.25) == "−1.25"
     assert number(3.0) == "3"
     assert number(2.5e-7) == "2.5·10⁻⁷"
+    assert number(1e-4) == "10⁻⁴"
+    assert number(-1e-4) == "−10⁻⁴"
     assert number(float("inf")) == "∞"
     assert brief(np.array([0.2, -1.3, 5, 6, 0.4])) == "[0.2, −1.3, …, 0.4]"
     assert brief(np.array(0.25)) == "0.25"
