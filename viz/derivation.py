@@ -138,9 +138,10 @@ class Derivation:
         ]
         if self.slopes:
             worst = max(s.apart for s in self.slopes)
+            same = "is the same" if worst < 1e-3 else "is near, but a kink lies within h"
             found.append(
-                "The slope of the mean loss by finite differences is the same: the greatest"
-                f" relative difference is {worst:.1e}."
+                f"The slope of the mean loss by finite differences {same}: the greatest relative"
+                f" difference is {worst:.1e}."
             )
         elif self.cut:
             found.append(

@@ -29,7 +29,10 @@ Evaluate = Callable[[Graph], Mapping[str, NDArray[Any]]]
 # The same with one element of one parameter moved: (graph, parameter, flat place, by).
 Nudge = Callable[[Graph, str, int, float], Mapping[str, NDArray[Any]]]
 
-H = 1e-6  # about the cube root of f64's rounding error; few kinks of a ReLU are so near
+# Steps of a difference: about the cube root of f64's rounding error, and smaller ones for places
+# where the kink of a ReLU or a maximum lies near.
+STEPS = (1e-6, 1e-7, 1e-8)
+BEND = 1e-3  # how much the slopes to both sides may differ before a smaller step is tried
 MOST = 12  # parameters whose slope is taken
 WORK = 1e10  # operations that the differences of one derivation may cost
 BATCH = 3  # examples at the random point, for the estimate of the work
@@ -77,22 +80,38 @@ def slopes(
         return ()
     mean = means(graph).loss(loss.name)
     alone = graph.with_outputs([Output("loss", "mean", mean.value)])
+    start = float(nudge(alone, str(next(iter(b.params)).attrs["name"]), 0, 0.0)["mean"])
     made = []
     for p in _spread(list(b.params), _affordable(alone)):
         name = str(p.attrs["name"])
         closed = np.asarray(found[f"closed {name}"])
         place = int(np.argmax(np.abs(closed)))
-        above, below = (float(nudge(alone, name, place, by)["mean"]) for by in (H, -H))
+        slope = _slope(lambda by, n=name, k=place: float(nudge(alone, n, k, by)["mean"]), start)
         index = np.unravel_index(place, closed.shape)
         element = t.part(b.names[p], ", ".join(map(str, index))) if closed.shape else b.names[p]
         made.append(
             Slope(
                 t.partial(b.names[b.loss], element),
                 float(closed.reshape(-1)[place]),
-                (above - below) / (2 * H),
+                slope,
             )
         )
     return tuple(made)
+
+
+def _slope(loss: Callable[[float], float], start: float) -> float:
+    """(L(w + h) − L(w − h)) / 2h for the first step to both of whose sides the slope is the same,
+    or else most nearly so. The closed form has no say in it."""
+    best, least = 0.0, float("inf")
+    for h in STEPS:
+        above, below = loss(h), loss(-h)
+        slope = (above - below) / (2 * h)
+        bend = abs(above + below - 2 * start) / (2 * h * max(abs(slope), BEND))
+        if bend < least:
+            best, least = slope, bend
+        if bend <= BEND:
+            break
+    return best
 
 
 def barred(b: Backprop) -> bool:
