@@ -30,7 +30,6 @@ from .viz.backprop import Backprop, backprop
 from .viz.backward import SHORT
 from .viz.equations import equations
 from .viz.names import names
-from .viz.render import LIMIT
 from .viz.through import Through
 from .viz.walk import updates as rules_of
 from .viz.walk.page import Page, Slope, page
@@ -85,7 +84,7 @@ def walked_through(model: Model, asked: Asked, weights: str = "initial weights")
     found = equations(graph, [loss])
     end = found.graph.loss(loss.name)
     params = trainable(found.graph, minimize.over if minimize is not None else ("*",))
-    if 2 * len(found.steps) > LIMIT:  # its picture could not be read either
+    if 2 * len(found.steps) > MOST:
         raise _too_large(graph, 2 * len(found.steps))
     b = backprop(found, names(found, batch=False), end, [p.value for p in params], batch=False,
                  short=SHORT)  # fmt: skip

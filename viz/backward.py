@@ -78,7 +78,6 @@ class Drawn:
 def drawn_with_nodes(b: Backprop, title: str, theme: str = "light") -> Drawn:
     """The view from top to bottom, of one `Backprop`, for who has to find its nodes again."""
     picture = _Picture(b, theme, title, 1)
-    refuse_large(2 * len(picture.steps))
     text = picture.text("TB", 1)
     forward, mirror = dict(picture.forward), dict(picture.mirror)
     for v, shown in picture.stands_for.items():

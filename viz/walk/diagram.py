@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from ..render import svg
 from ..style import THEMES
 
+MOST = 2000  # nodes: nobody reads them all, for the page shows one after another
 _NODE = re.compile(
     r'<g id="\w+" class="node">\s*<title>(\w+)</title>(.*?)</g>\s*(?=<!-- |</g>\s*</svg>)',
     re.DOTALL,
@@ -23,7 +24,7 @@ _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 def inline(dot: str, prefix: str, known: Iterable[str]) -> str:
     """The picture, of whose nodes `known` are linked."""
     linked = set(known)
-    text = svg(dot)
+    text = svg(dot, limit=MOST)
     text = text[text.index("<svg") :]
     text = re.sub(r"<g id=\"edge\d+\"", "<g", text)
     text = re.sub(r'<g id="(graph|clust)\d+"', "<g", text)

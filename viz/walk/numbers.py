@@ -28,7 +28,12 @@ def short(value: float) -> str:
     if isinstance(value, np.bool_ | bool):
         return "true" if value else "false"
     number = float(value) + 0.0  # no −0
-    return f"{number:.4g}".replace("-", "−").replace("e+0", "e").replace("e−0", "e−")
+    return (
+        f"{number:.4g}".replace("-", "−")
+        .replace("e+0", "e")
+        .replace("e+", "e")
+        .replace("e−0", "e−")
+    )
 
 
 def first_elements(array: Array) -> str:

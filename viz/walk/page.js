@@ -77,8 +77,10 @@
 
   function number(x) {
     if (!Number.isFinite(x)) return "no number";
-    const near = x !== 0 && (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e4);
-    const text = near ? x.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(x.toPrecision(4)));
+    const rounded = Number(x.toPrecision(4));
+    const size = Math.abs(rounded);
+    const power = rounded !== 0 && (size < 1e-4 || size >= 1e4);
+    const text = power ? x.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e") : String(rounded);
     return text.replace(/-/g, "−");
   }
 
