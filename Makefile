@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= out
 
-.PHONY: demo test test-all lint fmt bench clean
+.PHONY: demo test test-all lint fmt bench gallery clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test      set up and run the tests (a few minutes)"
 	@echo "make test-all  the slow ones too"
 	@echo "make lint      ruff and mypy"
+	@echo "make gallery   draw every view of every example into $(OUT)/gallery, write docs/gallery.md"
 	@echo "make bench     step times side by side with other frameworks (installs them)"
 
 $(VENV)/demo.stamp: pyproject.toml
@@ -45,6 +46,9 @@ fmt: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.steps
+
+gallery: $(VENV)/dev.stamp
+	$(BIN)/python scripts/make_gallery.py --out $(OUT)/gallery
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
