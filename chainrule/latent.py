@@ -28,7 +28,7 @@ from .compiler.ops.draws import Draw
 from .compiler.pipeline import forward, stabilise
 from .compiler.value import Value
 from .dsl.diagnostics import fail
-from .sampling import Sampler, examples, positive
+from .sampling import Sampler, examples, few, positive
 
 if TYPE_CHECKING:
     from .model import Model
@@ -59,6 +59,7 @@ def interpolate(
     positive("rows", rows)
     if steps < 2:
         raise fail("E619", "an interpolation has two steps at least: its ends")
+    few(rows, steps)
     several = len(sampler.source.draws) > 1
     draws = sampler.draws(2 * rows, seed) if ends is None or several else []
     first, last = ends or (draws[0][0::2], draws[0][1::2])
@@ -95,6 +96,7 @@ def manifold(sampler: Sampler, side: int = SIDE) -> Array:
 
     Raises Failure E618 where the latent draw is not of two numbers."""
     positive("side", side)
+    few(side, side)
     latent = sampler.source.latent
     if latent.type.size != 2:
         raise fail(

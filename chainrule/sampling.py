@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Given = Mapping[str, Any]
 COUNT, COLUMNS = 64, 8
+MOST = 1_000_000  # points of latent space at a time
 SHOWN = 12  # names in a message
 
 
@@ -261,6 +262,13 @@ def positive(what: str, number: int) -> None:
     """Raise E619 for a number of examples that is none."""
     if number < 1:
         raise fail("E619", f"`{what}` is a whole number from 1, not {number}")
+
+
+def few(rows: int, columns: int) -> None:
+    """Raise E619 for more rows and columns of points than the points of a latent space may be."""
+    if rows * columns > MOST:
+        raise fail("E619", f"{rows:,} rows of {columns:,} are more than {MOST:,} points",
+                   help="ask for fewer `--rows` or `--steps`")  # fmt: skip
 
 
 __all__ = [

@@ -94,7 +94,17 @@ def _read(path: Path, asked: Load) -> dict[str, Array]:
         return held(load_weights(path))
     except Failure as failure:
         first = failure.diagnostics[0]
-        raise fail(first.code, first.message, asked.source_span, help=first.help) from failure
+        way_out = _other_file(path) if asked.file else first.help
+        raise fail(first.code, first.message, asked.source_span, help=way_out) from failure
+
+
+def _other_file(path: Path) -> str:
+    """What to do where a file that `load` names cannot be used."""
+    if path.is_file():
+        return "it was cut short or is of another kind: `load` takes safetensors files"
+    others = sorted(p.name for p in path.parent.glob("*.safetensors") if p.is_file())
+    there = f", where there are {', '.join(f'`{n}`' for n in others[:6])}" if others else ""
+    return f"it is looked for beside the `.net` file{there}"
 
 
 def _shown(path: Path, asked: Load) -> str:

@@ -43,6 +43,7 @@ class Minimize:
     places: tuple[Span | None, ...] = (None,)  # where each of `over` was written
     freezes: tuple[s.Expr, ...] = ()  # what `freeze` names in the same `train`
     checkpointing: int | None = None  # see Graph.checkpointing
+    repeated: Span | None = None  # where the number of turns is written
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -106,7 +107,10 @@ def minimized(train: s.Train) -> tuple[tuple[Minimize, int], ...]:
         loss = m.loss.id if m.loss else None
         place = m.loss.span if m.loss else m.span
         places = tuple(e.span for e in m.over) or (None,)
-        one = Minimize(own, loss, over, clip, schedules, place, places, freezes, checkpointing)
+        one = Minimize(
+            own, loss, over, clip, schedules, place, places, freezes, checkpointing,
+            m.turns.span if m.turns is not None else None,
+        )  # fmt: skip
         steps.append((one, turns))
     return tuple(steps)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ..dsl import syntax as s
 from ..dsl.diagnostics import did_you_mean, fail
 from .elaborate import Module, forward
+from .elaborate.limits import Budget
 from .graph import Graph, Leaf, Output, leaf, substituted, topological
 from .groups import check_groups
 from .minimize import Minimize, frozen_by, matches, minimized
@@ -70,15 +71,19 @@ def in_turns(graph: Graph, module: Module, asked: Sequence[tuple[Minimize, int]]
     turns see the same examples; every turn after a line's first has draws of its own, and the first
     turns share theirs. A loss is told by the line that minimises it, in its last turn. Other
     numbers, and the states of the net (running statistics), come once a step: from the first turn.
+    Raises Failure E251 where the turns take more operations than a net may have.
     """
     if len(asked) == 1 and asked[0][1] == 1:
         return training_step(graph, module, asked[0][0])
     now: dict[Value, Value] = {}  # what has become of each parameter and optimizer state
     outputs: dict[tuple[str, str], Output] = {}
     leaves: dict[str, Leaf] = dict(graph.leaves)
+    budget = Budget()
     for minimize, turns in asked:
         line = _with_own_states(training_step(graph, module, minimize), graph, leaves)
         leaves |= line.leaves
+        operations = sum(1 for v in topological(o.value for o in line.outputs) if v.args)
+        budget.spend(minimize.repeated or minimize.span, turns * operations)
         for turn in range(turns):
             told = _told(line, graph, graph.loss(minimize.loss).name, outputs)
             changed = _in_turn(line, turn, turns)

@@ -369,6 +369,15 @@ def _missing_name(s: Situation) -> Diagnostic | None:
     return None
 
 
+def _misspelled_link(s: Situation) -> Diagnostic | None:
+    """`ovr` for `over`, after a whole value."""
+    links = [k[1:].lower() for k in s.useful if k in ("_OVER", "_INTO", "_MAP", "_WITH", "_ON")]
+    near = did_you_mean(s.word.text, links) if s.word.type == "NAME" and s.near(1).text else ""
+    if not near or s.near(1).type in ("EQ", "LPAR", "NEWLINE"):
+        return None
+    return _say("E100", f"`{s.word.text}` cannot stand here", s, "not a word of this line", near)
+
+
 _LINKS = {"_ON": "on", "_FROM": "from", "_IN": "in", "_TO": "to", "MINIMIZE": "minimize"}
 
 
@@ -376,6 +385,9 @@ def _missing_link(s: Situation) -> Diagnostic | None:
     if s.useful == {"_EQ"} and s.word.type not in ("NEWLINE", "$END"):
         hint = f"write `{s.before.text} = …`"
         return _say("E127", "`=` is missing", s, "expected `=` before this", hint)
+    if s.first.text == "repeat" and s.before.text == "minimize":
+        hint = "write how often: `repeat 5 minimize …`"
+        return _say("E127", "the number of turns is missing", s, "expected a number first", hint)
     links = [text for kind, text in _LINKS.items() if kind in s.useful]
     if len(links) != 1 or s.word.type not in VALUE_STARTS or s.wants_value:
         return None
@@ -415,6 +427,8 @@ _NAMES = {
     "_IN": "`in`",
     "_TO": "`to`",
     "_MAP": "`map`",
+    "_INTO": "`into`",
+    "_OVER": "`over`",
     "MINIMIZE": "`minimize`",
     "CLASS": "`class`",
     "TOKENS": "`tokens`",
@@ -464,6 +478,7 @@ RULES: tuple[Rule, ...] = (
     _number_dot,
     _missing_link,
     _missing_comma,
+    _misspelled_link,
     _missing_operator,
     _missing_name,
     _missing_body,

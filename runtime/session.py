@@ -22,7 +22,7 @@ from ..dsl.diagnostics import Failure, did_you_mean, fail
 from .checkpoint import load_weights
 from .data import Request, available_memory
 from .data.dataset import LENGTH
-from .data.memory import readable
+from .data.memory import check_fits, readable
 from .device import Device, Feed, Loaded
 from .feeding import Feeder
 from .plain import evaluate, run_graph
@@ -313,6 +313,13 @@ class Session:
         program = self.program(key, lambda: graph, batch)
         program.push(self.values)
         per_example = {o.name: o.value.type.batched for o in graph.outputs}
+        bytes_each = sum(
+            o.value.type.size * o.value.type.numpy.itemsize
+            for o in graph.outputs
+            if o.value.type.batched
+        )
+        check_fits(2 * count * bytes_each, f"what is asked for, {count:,} examples,", None,
+                   "ask for fewer at once")  # fmt: skip
         pieces: dict[str, list[Array]] = {name: [] for name in per_example}
         seed = self.seed if seed is None else seed
         for step, start in enumerate(range(0, count, batch), start=1):

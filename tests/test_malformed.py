@@ -201,6 +201,10 @@ def net(body: str, before: str = "") -> str:
 DOUBLING = "block b0 {\n  input x: [n]\n  output x + 1\n}\n" + "".join(
     f"block b{k} {{\n  input x: [n]\n  output x -> b{k - 1} -> b{k - 1}\n}}\n" for k in range(1, 40)
 )
+REPEATED = (
+    net("  h = x -> dense(4)")
+    + "train n on moons() {\n  repeat 1_000_000 minimize loss over h with sgd(0.1)\n  epochs 1\n}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +215,7 @@ DOUBLING = "block b0 {\n  input x: [n]\n  output x + 1\n}\n" + "".join(
         (net("  h = x\n  repeat 100_000 {\n    repeat 100_000 {\n    h = h + 1\n }\n  }"), "E251"),
         (net("  h = x -> b39", DOUBLING), "E251"),
         (net("  h = sum(exp(x * x))\n  repeat 40 {\n    h = sum(grad(h, x))\n  }"), "E251"),
+        (REPEATED, "E251"),
         (net("  h = x -> dense(2^60)"), "E307"),
         (net("  h = " + "- " * 100_000 + "x"), "E235"),
         (net("  h = x" + "'" * 100_000), "E235"),

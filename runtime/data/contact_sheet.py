@@ -6,6 +6,7 @@ then as the first epochs of training do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ...dsl.diagnostics import fail
 from .batches import permutation
 from .dataset import Column, Dataset
+from .memory import check_fits
 from .pictures import picture_shape
 from .transforms import Draws
 
@@ -48,7 +50,10 @@ def tiled(
     factor = scale or max(1, EDGE // max(height, width))
     high, wide = height * factor + gap, width * factor + gap
     columns = max(len(row) for row in rows)
-    sheet = np.full((gap + len(rows) * high, gap + columns * wide, 3), PAPER, np.uint8)
+    shape = gap + len(rows) * high, gap + columns * wide, 3
+    check_fits(math.prod(shape), f"a picture of {shape[1]:,} × {shape[0]:,} pixels", None,
+               "ask for fewer at once, or a smaller `--scale`")  # fmt: skip
+    sheet = np.full(shape, PAPER, np.uint8)
     for r, row in enumerate(rows):
         for c, cell in enumerate(row):
             large = cell.repeat(factor, axis=1).repeat(factor, axis=2)

@@ -22,8 +22,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Job:
-    """`step` is the graph of a training step, `evaluation` the forward graph without training; `bound` says which field feeds which
-    input; `facts` go into checkpoints (net, settings, file), for `predict` and for refusals."""
+    """`step` is the graph of a training step, `evaluation` the forward graph without training;
+    `bound` says which field feeds which input; `facts` go into
+    checkpoints (net, settings, file), for `predict` and for refusals."""
 
     step: Graph
     evaluation: Graph

@@ -9,7 +9,6 @@ do not. Where theirs come from is left to the caller.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,18 +37,33 @@ class Rename:
         """As it is written."""
         return f'"{self.theirs}" = ' + (f'"{self.ours}"' if self.ours is not None else "none")
 
-    def found(self, name: str) -> re.Match[str] | None:
-        """The texts of the stars where the name matches."""
-        pattern = "(.+)".join(map(re.escape, self.theirs.split("*")))
-        return re.fullmatch(pattern, name)
+    def found(self, name: str) -> tuple[str, ...] | None:
+        """The texts of the stars where the name matches, an earlier one as long as can be. From the
+        right, each piece at its last place: no pattern takes more than one search for each `*`."""
+        first, *rest = self.theirs.split("*")
+        if not rest:
+            return () if name == first else None
+        least = len(first) + 1  # every star stands for one character or more
+        *middle, last = rest
+        end = len(name) - len(last)
+        texts: list[str] = []
+        for piece in reversed(middle):
+            place = name.rfind(piece, least, max(end - 1, 0))
+            if place < 0:
+                return None
+            texts.append(name[place + len(piece) : end])
+            end = place
+        if end < least or not (name.startswith(first) and name.endswith(last)):
+            return None
+        return (name[len(first) : end], *reversed(texts))
 
-    def renamed(self, match: re.Match[str]) -> str | None:
+    def renamed(self, texts: tuple[str, ...]) -> str | None:
         """Our name for it."""
         if self.ours is None:
             return None
         pieces = self.ours.split("*")
         ours = [pieces[0]]
-        for text, piece in zip(match.groups(), pieces[1:], strict=True):
+        for text, piece in zip(texts, pieces[1:], strict=True):
             ours += [text, piece]
         return "".join(ours)
 
@@ -110,7 +124,7 @@ def load_into(
 ) -> tuple[dict[str, Array], Report]:
     """New values for some of `ours`, and the report. `source` is what theirs are called."""
     target = part_of(ours, load)
-    given = _their_part(theirs, load, source)
+    given = _their_part({_printable(n): a for n, a in theirs.items()}, load, source)
     pairs, left_out = _mapped(given, target, load, source)
     pairs |= _same_names(given, target, pairs, left_out, load)
     if not pairs:
@@ -129,6 +143,11 @@ def load_into(
         source, load.into, matched, tuple(n for n in given if n in left_out), tuple(unused), kept
     )
     return values, report
+
+
+def _printable(name: str) -> str:
+    """A name of a stranger's file with line breaks and the like written out, fit for a message."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
 def _why(name: str, unused: Iterable[str]) -> str:
@@ -198,7 +217,7 @@ def _mapped(
     effective: set[Rename] = set()
     wanted: dict[Rename, str] = {}  # a name of ours that a pair asked for in vain
     for their in given:
-        last: tuple[Rename, re.Match[str]] | None = None
+        last: tuple[Rename, tuple[str, ...]] | None = None
         for rename in load.renames:
             match = rename.found(their)
             if match is not None:
@@ -270,7 +289,7 @@ def _same_names(
 ) -> dict[str, str]:
     """Ours -> theirs for what no pair of the map speaks of: equal names, or those of the one part
     of theirs that holds every name which is left."""
-    touched = {n for n in given if any(r.found(n) for r in load.renames)} | left_out
+    touched = {n for n in given if any(r.found(n) is not None for r in load.renames)} | left_out
     free = {n: a for n, a in given.items() if n not in touched}
     open_ = {n: a for n, a in target.items() if n not in pairs}
     start = "" if set(open_) <= set(free) else _start(free, open_, load)

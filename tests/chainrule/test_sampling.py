@@ -100,6 +100,23 @@ def test_no_samples_at_all_are_refused(vae: Model) -> None:
         vae.sample(0)
 
 
+def test_more_samples_than_memory_holds_are_refused_at_once(vae: Model) -> None:
+    with pytest.raises(Failure, match=r"E410.*10,000,000,000,000 examples"):
+        vae.sample(10**13)
+
+
+def test_a_picture_that_memory_does_not_hold_is_refused_at_once(vae: Model) -> None:
+    with pytest.raises(Failure, match=r"E410.*pixels"):
+        sheet([vae.sample(2)], Look((1, 8, 8), (0.0, 1.0)), scale=1_000_000)
+
+
+def test_ways_of_too_many_points_are_refused_at_once(vae: Model) -> None:
+    with pytest.raises(Failure, match="E619"):
+        vae.interpolate(rows=8, steps=10**9)
+    with pytest.raises(Failure, match="E619"):
+        manifold(Sampler(vae), 10**5)
+
+
 def test_samples_decode_from_their_own_draws(vae: Model) -> None:
     sampler = Sampler(vae)
     (draws,) = sampler.draws(600, seed=2)

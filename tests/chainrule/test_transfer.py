@@ -209,12 +209,14 @@ def test_a_checkpoint_gives_its_best_weights_and_not_the_optimizers(tmp_path: Pa
     assert report.unused == ()
 
 
-def test_a_missing_file_is_told_at_the_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_told_at_the_line_with_those_that_there_are(tmp_path: Path) -> None:
+    save_file({"h.b": np.ones(4, np.float32)}, tmp_path / "w.safetensors")
     model = chainrule.load(written(tmp_path, 'load "none.safetensors"'), device="plain")
     with pytest.raises(Failure) as caught:
         model.fit()
     (found,) = caught.value.diagnostics
     assert found.code == "E540" and found.span is not None and found.span.line == 10
+    assert "beside the `.net` file, where there are `w.safetensors`" in found.help
 
 
 def test_resuming_loads_nothing_again(tmp_path: Path) -> None:

@@ -117,6 +117,36 @@ def test_a_map_renames_and_what_it_does_not_speak_of_matches_by_name() -> None:
     assert found == {"features.conv.W": "conv1.weight", "head.W": "head.W"}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name", "texts"),
+    [
+        ("a", "a", ()),
+        ("a.*", "a.b.c", ("b.c",)),
+        ("*.*", "a.b.c", ("a.b", "c")),
+        ("*.W.*", "a.W.b.W.c", ("a.W.b", "c")),
+        ("a.*", "a.", None),  # a star stands for one character or more
+        ("a*a", "aa", None),
+        ("**", "abc", ("ab", "c")),
+        ("a.*", "a", None),
+    ],
+)
+def test_stars_stand_for_texts_the_first_as_long_as_can_be(
+    pattern: str, name: str, texts: tuple[str, ...] | None
+) -> None:
+    assert Rename(pattern, None).found(name) == texts
+
+
+def test_a_pattern_of_many_stars_is_matched_at_once() -> None:
+    assert Rename("a*" * 500 + "b", None).found("a" * 5_000) is None
+
+
+def test_line_breaks_and_escapes_in_the_names_of_a_file_are_written_out() -> None:
+    theirs = {"head.W": OURS["head.W"], "a\nb\x1b[31m": OURS["head.b"]}
+    assert "not used of the file: a\\nb\\x1b[31m" in str(loaded(theirs, 'load "w"')[1])
+    found = mistake({"a\nb": OURS["head.b"]}, 'load "w"')
+    assert "\n" not in found.message
+
+
 def test_a_star_stands_for_the_same_text_on_both_sides() -> None:
     theirs = arrays(enc__c__W=(4, 1, 3, 3), enc__c__b=(4,), x__head__y__b=(10,))
     found = pairs(theirs, 'load "w" map "enc.c.*" = "features.conv.*", "x.*.y.*" = "*.*"')
