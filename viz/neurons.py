@@ -8,6 +8,7 @@ many units shows its first and its last. Biases are the lines from a square that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,8 @@ class Neurons:
 def neurons_of(graph: Graph) -> Neurons:
     """The columns. Raises Failure E582 where the net is no chain of dense layers."""
     kept = [o for o in graph.outputs if o.kind in ("output", "loss")]
-    eq = equations(merged(graph.with_outputs(kept)))
+    # The shift inside a softmax stays: scores may be large.
+    eq = equations(merged(graph.with_outputs(kept), exact=True), exact=True)
     chain = _chain(eq)
     if not 0 < len(chain) < COLUMNS:
         what = f"it has {len(chain)} layers" if chain else "it is no chain of dense layers"
@@ -196,6 +198,8 @@ class _Picture:
     def _fill(self, share: float) -> str:
         """From the ground to blue for positive numbers, to orange for negative ones."""
         ground, plus, minus = FILLS[self.look.name]
+        if not math.isfinite(share):
+            return ground
         return mixed(ground, plus if share > 0 else minus, 0.85 * abs(share))
 
     def _places(self, count: int) -> dict[int, float]:
@@ -297,6 +301,8 @@ def visible(count: int) -> list[int]:
 
 def short(x: float) -> str:
     """An activation in a circle: two figures."""
+    if not math.isfinite(x):
+        return number(x)
     if x != 0 and abs(x) < 0.005:
         return "0.00" if x > 0 else "−0.00"
     text = f"{x:.2f}" if abs(x) < 1 else f"{x:.1f}" if abs(x) < 100 else f"{x:.0f}"
