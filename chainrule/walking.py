@@ -23,6 +23,7 @@ from .compiler.step import batch_mean, trainable, updates
 from .compiler.value import Value
 from .dsl.diagnostics import Failure, fail
 from .pictures import frozen_parameters, loss_of
+from .project import run_name
 from .runtime.gradcheck import random_inputs
 from .runtime.plain import evaluate
 from .runtime.session import initial_values
@@ -59,7 +60,8 @@ class Asked:
 def load_if_trained(model: Model, file: Path, weights: Path | None, out: Path | None) -> str:
     """Load the weights named, or of the file's last run if there are any; says which."""
     try:
-        path = find_weights(file, model.name, weights, out)
+        run = run_name(model.module, model.declaration) or model.name
+        path = find_weights(file, run, weights, out)
     except Failure:
         return "initial weights"
     model.load_weights(path)

@@ -279,6 +279,28 @@ def test_the_command_writes_one_file(tmp_path: Path) -> None:
     assert "example 3 of the test part, initial weights" in html
 
 
+def test_the_page_is_of_the_trained_weights(tmp_path: Path) -> None:
+    model = example("digits")
+    weights = tmp_path / "model.safetensors"
+    model.parameters["scores.b"] = np.arange(10.0) + 0.25
+    model.save(weights)
+    run = CliRunner().invoke(
+        cli,
+        ["walk", "examples/digits.net", "--weights", str(weights), "--out", str(tmp_path / "out")],
+    )
+    assert run.exit_code == 0, run.output
+    html = (tmp_path / "out" / "walk.html").read_text(encoding="utf-8")
+    assert "weights of model.safetensors" in html
+    assert "[0.25, 1.25, 2.25, 3.25, 4.25, 5.25, …]" in html
+
+
+def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:
+    run = CliRunner().invoke(
+        cli, ["walk", "examples/digits.net", "--weights", str(tmp_path / "no.safetensors")]
+    )
+    assert run.exit_code == 2
+
+
 def test_an_example_that_there_is_not_is_refused() -> None:
     with pytest.raises(Failure, match="E640"):
         walk(example("digits"), Asked(example=100_000))

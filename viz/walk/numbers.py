@@ -51,8 +51,8 @@ def line(array: Array) -> str:
 
 
 def card(array: Array, *, image: bool = False) -> str:
-    """The array: what it is, what it looks like, and all of it where it is small. An `image` whose
-    pixels are a vector is shown as a square."""
+    """The array: what it is, what it looks like, and all of it where it is small. With `image` its
+    vectors may be pixels, and are shown as squares."""
     if array.size == 1:
         return f'<p class="big number">{short(array.reshape(-1)[0].item())}</p>'
     found = array.astype(float)
@@ -72,8 +72,8 @@ def card(array: Array, *, image: bool = False) -> str:
 
 def _square(array: Array) -> Array:
     side = math.isqrt(array.shape[-1])
-    is_square = array.ndim == 1 and side > 3 and side * side == array.size
-    return array.reshape(side, side) if is_square else array
+    is_square = side > 3 and side * side == array.shape[-1]
+    return array.reshape(*array.shape[:-1], side, side) if is_square else array
 
 
 def picture(array: Array) -> str:

@@ -23,8 +23,8 @@
     const node = step.dataset.node && id(step.dataset.node);
     light(node);
     const kernel = step.dataset.kernel && id("kernel-" + step.dataset.kernel);
+    if (kernel) kernel.open = true; // which shuts the one before it, and moves this one
     light(kernel);
-    if (kernel) kernel.open = true;
     const phase = ["forward", "backward", "update"].find((name) => step.classList.contains(name));
     for (const button of document.querySelectorAll("[data-phase]")) {
       button.setAttribute("aria-pressed", String(button.dataset.phase === phase));

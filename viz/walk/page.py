@@ -258,8 +258,8 @@ class _Writer:
         main = max(lines, key=lambda f: (f.left == s.name, not f.note.startswith("before")))
         shown = "".join(self._formula(f, f is main) for f in lines)
         array = self.page.numbers.get(s.key)
-        result = f"<h4>numbers</h4>{card(array, image=s.of.op.name == 'input')}" \
-            if array is not None else ""  # fmt: skip
+        is_vector = s.of.op.name == "input" and len(s.of.shape) == 1
+        result = f"<h4>numbers</h4>{card(array, image=is_vector)}" if array is not None else ""
         if s.key in self.page.slopes:
             result = self._moved(self.page.slopes[s.key], s)
         return (
