@@ -86,7 +86,7 @@ def slopes(
         name = str(p.attrs["name"])
         closed = np.asarray(found[f"closed {name}"])
         place = int(np.argmax(np.abs(closed)))
-        slope = _slope(lambda by, n=name, k=place: float(nudge(alone, n, k, by)["mean"]), start)
+        slope = _slope(_moved(nudge, alone, name, place), start)
         index = np.unravel_index(place, closed.shape)
         element = t.part(b.names[p], ", ".join(map(str, index))) if closed.shape else b.names[p]
         made.append(
@@ -97,6 +97,11 @@ def slopes(
             )
         )
     return tuple(made)
+
+
+def _moved(nudge: Nudge, graph: Graph, name: str, place: int) -> Callable[[float], float]:
+    """The mean loss by how far one element is moved."""
+    return lambda by: float(nudge(graph, name, place, by)["mean"])
 
 
 def _slope(loss: Callable[[float], float], start: float) -> float:

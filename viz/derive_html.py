@@ -16,6 +16,9 @@ from .mathml import formula, mathml, operator
 from .terms import symbol
 
 _E = symbol("E")
+# ∼ is no operator that browsers put gaps around.
+_GAP = '<mspace width="0.28em"></mspace>'
+_SIGNS = {"=": operator("="), "∼": _GAP + operator("∼") + _GAP}
 
 
 def html(*derivations: Derivation) -> str:
@@ -67,7 +70,7 @@ def facts(found: Iterable[Fact]) -> str:
     """left = right, one under the other."""
     out = ['<div class="wide" role="region" aria-label="equations" tabindex="0"><table>']
     for f in found:
-        right = f'<math display="block"><mrow>{operator(f.sign)}{mathml(f.right)}</mrow></math>'
+        right = f'<math display="block"><mrow>{_SIGNS[f.sign]}{mathml(f.right)}</mrow></math>'
         note = escape(f"({f.note})") if f.note else ""
         out.append(
             f'<tr><td class="left">{formula(f.left)}</td><td>{right}</td>'

@@ -72,10 +72,10 @@ class _Draft:
             (left, right) for left, right in tiny.tasks
             if tiny.is_even(right) and all(map(tiny.is_even, (*tiny.needs(right), left)))
         ]  # fmt: skip
-        shown = [tiny.value(x) for task in self.tasks for x in task]
-        largest = max((abs(x) for a in shown for x in a.flat), default=Fraction(0))
+        shown = [_fractions(tiny.value(x)) for task in self.tasks for x in task]
+        largest = max((abs(x) for a in shown for x in a), default=Fraction(0))
         # A ReLU that is open for one example and shut for another teaches most.
-        mixed = sum(min(a.flat) < 0 < max(a.flat) for a in shown)
+        mixed = sum(min(a) < 0 < max(a) for a in shown)
         self.worth = (len(self.tasks), -max(int(largest), 9), mixed)
 
 
@@ -131,7 +131,7 @@ class Tiny:
             numbers = self.value(term)
         except Uneven:
             return False
-        flat = [Fraction(x) for x in numbers.flat]
+        flat = _fractions(numbers)
         fine = all(abs(x) <= MOST and FINEST % x.denominator == 0 for x in flat)
         return fine and (any(flat) or term.kind in ATOMS)
 
@@ -233,6 +233,10 @@ def _filled(size: tuple[int, int], make: Callable[[], object]) -> Numbers:
     for place in np.ndindex(size):
         out[place] = Fraction(str(make()))
     return out
+
+
+def _fractions(a: Numbers) -> list[Fraction]:
+    return [Fraction(str(x)) for x in a.flat]
 
 
 def written(x: object) -> str:
@@ -366,7 +370,7 @@ def _convolution(draw: Random) -> Exercise:
     delta = _filled((2, 2), lambda: draw.randint(-1, 2))
     image, kernel, seed = t.symbol("X"), t.symbol("W"), t.symbol("delta")
     z, slope = t.convolved(kernel, image), t.partial(t.symbol("L"), kernel)
-    asked = (
+    asked: tuple[Piece, ...] = (
         Words("A small image and a kernel, no padding. Slide the kernel without turning it; then"
               " correlate the image with δ, the gradient that arrives."),
         *(Grid(name, _rows(a)) for name, a in ((image, x), (kernel, w), (seed, delta))),
