@@ -29,7 +29,7 @@ from .equations import Step, equations
 from .fit import fitted
 from .formula import formulas, right_hand_side
 from .names import function_name, names
-from .render import refuse_large
+from .render import refuse_large, refuse_long
 from .steps import carried_rows, cell
 from .style import theme as theme_of
 from .terms import Term
@@ -55,6 +55,7 @@ def backward(
     """DOT text of the backward view, with the gradients of the parameters that match `over`.
     Raises Failure for nets too large to read."""
     found = equations(graph, [loss])
+    refuse_long(len(found.steps))
     output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
     params = [p.value for p in trainable(found.graph, over)]
     b = backprop(found, names(found, batch=False), output, params, batch=False, short=SHORT)

@@ -182,12 +182,8 @@ def block_name(equations: Equations, path: str) -> str:
     """The name of the block whose instance is at `path`, or the path's last word."""
     if not path or path.endswith("."):
         return ""
-    for v, step in equations.steps.items():
-        for x in (*step.inside, *step.params):
-            if x.origin.instance == path and x.origin.block:
-                return x.origin.block
-        if v.op.name == "one_hot" and v.origin.instance == path:
-            return v.origin.block
+    if path in equations.blocks:
+        return equations.blocks[path]
     return path.rsplit(".", 1)[-1].rstrip("0123456789").rstrip("_")
 
 

@@ -35,7 +35,7 @@ class Step:
     inside: tuple[Value, ...] = ()  # every value the equation computes, itself included
     of: Value | None = None  # of a gradient that the net itself computes: the last value it needs
 
-    @property
+    @cached_property
     def params(self) -> tuple[Value, ...]:
         return tuple(v for v in self.operands if v.op.name == "param")
 
@@ -74,6 +74,18 @@ class Equations:
         """What stands inside the steps that are whole blocks."""
         found = {v: inner(v, step.inside) for v, step in self.steps.items()}
         return {v: i for v, i in found.items() if i is not None}
+
+    @cached_property
+    def blocks(self) -> dict[str, str]:
+        """The block of each instance."""
+        found: dict[str, str] = {}
+        for v, step in self.steps.items():
+            for x in (*step.inside, *step.params):
+                if x.origin.block:
+                    found.setdefault(x.origin.instance, x.origin.block)
+            if v.op.name == "one_hot":
+                found.setdefault(v.origin.instance, v.origin.block)
+        return found
 
     @cached_property
     def labels(self) -> list[Value]:

@@ -10,7 +10,7 @@ written Δ Aᵀ; else sums over the batch are written Σᵢ. Choosing the names 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isclose
 from typing import cast
 
@@ -76,8 +76,29 @@ def right_hand_side(
     aliases: Mapping[Term, Term] | None = None,
 ) -> Term:
     """The formula that defines `root`, though `root` itself has a name."""
-    others = {v: name for v, name in known.items() if v is not root}
+    others = _Without(root, known) if root in known else known
     return formulas([root], others, batch, aliases)[root]
+
+
+class _Without(Mapping[Value, Term]):
+    """All names but one: a view, since a large net has thousands, and as many formulas."""
+
+    def __init__(self, root: Value, known: Mapping[Value, Term]) -> None:
+        self.root, self.known = root, known
+
+    def __getitem__(self, v: Value) -> Term:
+        if v is self.root:
+            raise KeyError(v)
+        return self.known[v]
+
+    def __contains__(self, v: object) -> bool:
+        return v is not self.root and v in self.known
+
+    def __iter__(self) -> Iterator[Value]:
+        return (v for v in self.known if v is not self.root)
+
+    def __len__(self) -> int:
+        return len(self.known) - 1
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 from ..compiler.elaborate.unfinished import KNOWN, Unfinished
@@ -63,11 +64,15 @@ class LayerPicture:
         self.seconds = by_box(self.heat, self.found, self.folded) if self.heat else {}
         self.names = names(self.equations, batch=False)
         self.words = Words(self.equations, self.names, self.terse)
-        closed = [] if self.heat else [b for b in self.shown if b.composite]
-        self.insides = insides(self.equations, closed, self.found)
         self.makers = self._makers()
         self.path = self._longest_path()
         self._plan()
+
+    @cached_property
+    def insides(self) -> list[Inside]:
+        """What stands in the closed blocks; asked for only where the picture is drawn."""
+        closed = [] if self.heat else [b for b in self.shown if b.composite]
+        return insides(self.equations, closed, self.found)
 
     def cut(self, rows: int, slack: float = SLACK) -> str:
         """The picture from left to right, cut into rows."""

@@ -55,15 +55,15 @@ def readable(
     fit: bool = True,
 ) -> str:
     """The first picture that can be read on a slide, or the largest."""
-    pictures = [made(b, terse) for b, terse in given]
     if not fit:
-        return pictures[0].text()
+        return made(*given[0]).text()
     best, text = -1.0, ""
-    for k, picture in enumerate(pictures):
-        if len(picture.shown) > CROWDED and k + 1 < len(pictures):
+    for k, (found, terse) in enumerate(given):
+        last = k + 1 == len(given)
+        picture = made(found, terse)
+        if len(picture.shown) > CROWDED and not last:
             continue
         # Blocks that several ways lead through are better seen whole than in every detail.
-        last = k + 1 == len(pictures)
         crossed = any(b.repeats for b in picture.shown) and not last
         most = (4 if picture.terse else 3) if crossed else 6
         counts = range(2, most + 1)

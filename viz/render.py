@@ -22,6 +22,7 @@ from .style import FONT
 
 FORMATS = ("svg", "png", "pdf", "dot")
 LIMIT = 400  # drawn nodes
+LONGEST = 10_000  # equations: 6,000 take 10 s of one core to differentiate and simplify
 SECONDS = 60.0  # for a layout
 
 # Runs in a fresh interpreter: layout is native code that only a process boundary can interrupt.
@@ -68,6 +69,16 @@ def refuse_large(count: int, limit: int = LIMIT) -> None:
             "E560",
             f"the picture would have {count:,} nodes; more than {limit} cannot be read",
             help="draw fewer levels with `--depth 1`, or the layer view with `--view layers`",
+        )
+
+
+def refuse_long(count: int, limit: int = LONGEST) -> None:
+    """Raises Failure for a net whose gradients would take minutes to write down."""
+    if count > limit:
+        raise fail(
+            "E590",
+            f"the net has {count:,} equations; of more than {limit:,} the gradients are not drawn",
+            help="`--view layers` folds layers that repeat; or draw a net with fewer of them",
         )
 
 

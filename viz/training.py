@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 from ..compiler.graph import Graph
@@ -136,10 +137,16 @@ class TrainingPicture(LayerPicture):
         maker = self.makers.get(a)
         if maker is None or is_bar(a):
             return THIN
-        top = maker.path.partition(".")[0]
-        params = self.equations.graph.params
-        own = {p.value for p in params if top and p.name.partition(".")[0] == top}
+        own = self._learned.get(maker.path.partition(".")[0], set())
         return THIN if own and not own & path.changed else THICK
+
+    @cached_property
+    def _learned(self) -> dict[str, set[Value]]:
+        """The parameters of each block of the net."""
+        found: dict[str, set[Value]] = {}
+        for p in self.equations.graph.params:
+            found.setdefault(p.name.partition(".")[0], set()).add(p.value)
+        return found
 
     def _colour(self, path: Path) -> str:
         colours = PATHS[self.look.name]
