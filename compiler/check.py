@@ -168,6 +168,8 @@ def _cannot_learn(params: list[Leaf], loss: Output) -> Diagnostic:
                 flat = f"`{drawn or v.op.name}` is flat here"
                 labels = (Label(v.origin.span, f"{flat}: its derivative is 0 wherever it has one"),)
                 break
+    if not labels and loss.value not in reached:
+        advice = "no equation leads from there to the loss: add one"
     return Diagnostic(
         "E267",
         f"{names} cannot learn: the gradient of the loss is zero there",

@@ -58,7 +58,7 @@ def find(graph: Graph, name: str) -> Value:
     near = "" if found else did_you_mean(word, known)
     shown = ", ".join(f"`{n}`" for n in known[:SHOWN]) + (", …" if len(known) > SHOWN else "")
     raise fail("E617", f"`{graph.name}` has no node `{name}`",
-               help=f"{near}; it has {shown}" if near else f"it has {shown}")  # fmt: skip
+               help=f"{near} It has {shown}" if near else f"it has {shown}")  # fmt: skip
 
 
 def names(graph: Graph) -> list[str]:

@@ -111,11 +111,14 @@ def _weights(
     from ..runtime.session import initial_values
     from ..weights import trained
 
-    try:
-        say(f"weights of {trained(model, file, weights, out)}")
-    except Failure as failure:
-        if weights is not None or failure.diagnostics[0].code != "E540":
-            raise
+    for place in dict.fromkeys((out, None)):  # the package need not go where training wrote
+        try:
+            say(f"weights of {trained(model, file, weights, place)}")
+            break
+        except Failure as failure:
+            if weights is not None or failure.diagnostics[0].code != "E540":
+                raise
+    else:
         say("no trained weights were found: the package holds the initial ones")
     values: dict[str, Any] = dict(model.session.values)
     if step and model.declaration is not None:

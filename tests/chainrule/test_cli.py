@@ -397,6 +397,15 @@ def test_a_compiled_package_predicts_without_chainrule(trained: tuple[Path, Path
     np.testing.assert_array_equal(np.load(out / "alone.npy"), expected)
 
 
+def test_a_package_elsewhere_has_the_weights_of_the_last_run(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small.parent)
+    run("train", small, "--device", "plain", "--quiet")
+    result = run("compile", small, "-o", small.parent / "elsewhere")
+    assert result.exit_code == 0 and "weights of out" in result.output
+
+
 def test_a_net_without_output_cannot_be_compiled(small: Path) -> None:
     small.write_text(SMALL.replace("  output softmax(p)\n", ""))
     result = run("compile", small, "--out", small.parent / "o")

@@ -263,6 +263,23 @@ train t on xor() {{
     assert "let gradients pass" in found.help
 
 
+def test_a_layer_from_which_nothing_leads_to_the_loss_is_told_so() -> None:
+    text = """
+net t {
+  input point: [2]
+  h = point -> dense(2)
+  output h -> dense(3)
+  loss sum(h)
+}
+train t on xor() {
+  optimizer sgd(0.1)
+  epochs 1
+}
+"""
+    (found,) = check(module(text))
+    assert found.code == "E267" and "no equation leads from there to the loss" in found.help
+
+
 def test_a_straight_through_draw_has_the_gradient_of_its_probability() -> None:
     graph = gradients(
         net("""
