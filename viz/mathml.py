@@ -112,10 +112,10 @@ def mathml(term: Term) -> str:
 _GAP = '<mspace width="0.17em"></mspace>'
 
 
-def operator(sign: str, form: str = "") -> str:
+def operator(sign: str, form: str = "", high: bool = True) -> str:
     """An operator; brackets and signs before a term say which `form` they have."""
     known = f' form="{form}"' if form else ""
-    stretchy = ' stretchy="true"' if sign in "()[]|" else ""
+    stretchy = "" if high else ' stretchy="false"'
     return f"<mo{known}{stretchy}>{escape(sign)}</mo>"
 
 
@@ -206,8 +206,12 @@ def _brackets(inside: str) -> str:
 
 
 def _fenced(left: str, inside: str, right: str) -> str:
-    """In brackets as high as what stands in them, and no higher."""
-    return _row(operator(left, "prefix") + inside + operator(right, "postfix"))
+    """In brackets as high as what stands in them; what is one line high keeps plain ones."""
+    high = any(tag in inside for tag in _HIGH)
+    return _row(operator(left, "prefix", high) + inside + operator(right, "postfix", high))
+
+
+_HIGH = ("<mfrac", "<munder", "<mtable", "<msqrt")
 
 
 def _wrapped(term: Term, least: int) -> str:
