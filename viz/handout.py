@@ -71,8 +71,9 @@ def html(h: Handout) -> str:
 
 
 def _figure(h: Handout) -> str:
-    """The picture without the prologue that it has as a file."""
-    drawing = h.picture[h.picture.index("<svg") :]
+    """The picture without the prologue that it has as a file, and without links: the page may be
+    where their targets are not."""
+    drawing = re.sub(r"</?a\b[^>]*>", "", h.picture[h.picture.index("<svg") :])
     label = f"Layers of {escape(h.net)}"
     return f'<figure role="group" aria-label="{label}">{drawing}</figure>'
 
