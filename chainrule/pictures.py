@@ -6,8 +6,9 @@ the loss curve. Layout and formulas are `viz`'s business; derivations are made b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ class Picture:
     dot: str
     view: str = ""
     mistakes: tuple[Diagnostic, ...] = ()  # of the net, which are drawn
+    paged: Callable[[], list[str]] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def pages(self) -> list[str]:
+        """DOT texts of pages that can each be read on a slide, if the whole cannot; else empty."""
+        return self.paged() if self.paged is not None and self.warning else []
 
     @property
     def warning(self) -> str:
@@ -48,10 +55,15 @@ class Picture:
         return warning(self.dot, self.view)
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write it; the ending says how: .svg, .png, .pdf or .dot. Gives the files written."""
+        """Write it; the ending says how: .svg, .png, .pdf or .dot. A picture too large for a slide
+        is also written in pages, `-1`, `-2`, …. Gives the files written."""
         from .viz.render import render
 
-        return render(self.dot, Path(path))
+        path = Path(path)
+        files = render(self.dot, path)
+        for k, dot in enumerate(self.pages):
+            files += render(dot, path.with_stem(f"{path.stem}-{k + 1}"))
+        return files
 
     def _repr_svg_(self) -> str:
         from .viz.render import svg
@@ -129,7 +141,11 @@ def draw(
         graph, view, gradients=whole, depth=depth, theme=theme, loss=loss, form=form, steps=steps,
         scan=scan, backward=backward, lines=told(asked, graph) if asked else (),
     )  # fmt: skip
-    return Picture(dot, view)
+    paged = partial(
+        views.pages, graph, view, gradients=whole, depth=depth, theme=theme, loss=loss,
+        lines=told(asked, graph) if asked else (),
+    )  # fmt: skip
+    return Picture(dot, view, paged=paged)
 
 
 def _mistaken(model: Model, view: str, depth: int | None, theme: str, failure: Failure) -> Picture:

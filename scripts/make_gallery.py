@@ -52,7 +52,8 @@ class Cell:
     """What became of one picture: its points and its file, or the code and words of a refusal."""
 
     view: str
-    points: float | None = None
+    points: float = 0.0
+    pages: int = 1
     file: str = ""
     code: str = ""
     reason: str = ""
@@ -60,9 +61,7 @@ class Cell:
     def __str__(self) -> str:
         if self.code:
             return f"[{self.code}](errors/{self.code}.md)"
-        if self.points is None:
-            return "**?**"
-        shown = f"{self.points:.1f}"
+        shown = f"{self.points:.1f}" + (f" × {self.pages}" if self.pages > 1 else "")
         return shown if self.points >= SMALLEST - 0.05 else f"**{shown}**"
 
 
@@ -185,14 +184,15 @@ def row(example: str, out: Path | None, views: Iterable[View] = VIEWS) -> list[C
 def cell(model: Model, example: str, view: View, out: Path | None) -> Cell:
     try:
         picture = draw(model, **view.options)
-        points = type_size(picture.dot)
+        dots = picture.pages or [picture.dot]
+        points = min(type_size(dot) or 0.0 for dot in dots)
         file = f"{example}-{view.name.replace(' ', '-')}.svg"
         if out is not None:
             picture.save(out / file)
     except Failure as failure:
         first = failure.diagnostics[0]
         return Cell(view.name, code=first.code, reason=first.message)
-    return Cell(view.name, points, file)
+    return Cell(view.name, points, len(dots), file)
 
 
 def table_row(example: str, cells: Sequence[Cell]) -> str:
@@ -226,7 +226,8 @@ def page(rows: Mapping[str, str]) -> str:
     parts += [
         "## All examples\n",
         f"The smallest type in points once the picture fits a {slide} slide; **bold** is below"
-        f" {SMALLEST:g} pt, too small. A code is the reason why there is no such picture. Sizes"
+        f" {SMALLEST:g} pt, too small; 10.2 × 3 are three pages, a slide"
+        " each. A code is the reason why there is no such picture. Sizes"
         " that only data fix are small here, numbers are random.\n",
         "\n".join(
             [f"{TABLE} {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}", *rows.values()]
@@ -273,14 +274,23 @@ def index(out: Path) -> str:
         parts.append(f"<h2>{view.name}</h2><p>{html.escape(view.reading)}</p><div>")
         for example in examples():
             file = example + ending
-            if (out / file).exists():
+            for page in [file, *_pages(out / file)]:
+                if not (out / page).exists():
+                    continue
                 parts.append(
-                    f"<figure><a href='{file}'><img loading='lazy' src='{file}'"
+                    f"<figure><a href='{page}'><img loading='lazy' src='{page}'"
                     f" alt='{view.name} of {example}'></a>"
                     f"<figcaption>{example}</figcaption></figure>"
                 )
         parts.append("</div>")
     return "\n".join(parts) + "\n"
+
+
+def _pages(file: Path) -> list[str]:
+    """The names of the pages of a picture in the folder, in order."""
+    found = file.parent.glob(f"{file.stem}-*.svg")
+    numbers = {p.stem.rpartition("-")[2]: p.name for p in found}
+    return [numbers[n] for n in sorted((n for n in numbers if n.isdigit()), key=int)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,7 +26,7 @@ from .blocks import Box, folds
 from .dot import Attribute, Dot, lines, place
 from .draws import distribution, drawn
 from .equations import Step, equations
-from .fit import fitted
+from .fit import fitted, paged
 from .formula import formulas, right_hand_side
 from .names import function_name, names
 from .render import refuse_large, refuse_long
@@ -54,17 +54,31 @@ def backward(
 ) -> str:
     """DOT text of the backward view, with the gradients of the parameters that match `over`.
     Raises Failure for nets too large to read."""
-    found = equations(graph, [loss])
-    refuse_long(len(found.steps))
-    output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
-    params = [p.value for p in trainable(found.graph, over)]
-    b = backprop(found, names(found, batch=False), output, params, batch=False, short=SHORT)
+    b = _backprop(graph, loss, over)
     refuse_large(2 * len(_Picture(b, theme, graph.name).steps))
 
     def drawn(direction: str, rows: int, packed: int) -> str:
         return _Picture(b, theme, graph.name, packed).text(direction, rows)
 
     return fitted(partial(drawn, *way) for way in (WAYS if fit else WAYS[:1]))
+
+
+def backward_pages(
+    graph: Graph, loss: Output, theme: str = "light", *, over: Sequence[str] = ("*",)
+) -> list[str]:
+    """The backward view on pages that can be read, as DOT texts; empty where there is no way."""
+    picture = _Picture(_backprop(graph, loss, over), theme, graph.name, packed=3)
+    refuse_large(2 * len(picture.steps))
+    picture.text("LR", 1)
+    return paged(2 * len(picture.steps), picture.dot.pages)
+
+
+def _backprop(graph: Graph, loss: Output, over: Sequence[str]) -> Backprop:
+    found = equations(graph, [loss])
+    refuse_long(len(found.steps))
+    output = next(o for o in found.graph.outputs if o.kind == "loss" and o.name == loss.name)
+    params = [p.value for p in trainable(found.graph, over)]
+    return backprop(found, names(found, batch=False), output, params, batch=False, short=SHORT)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ identifiers are ours. Knows nothing of values and graphs.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, zip_longest
+from itertools import accumulate, pairwise, zip_longest
 
 from ..dsl.source import Span
 from .style import FONT, FONT_SIZE, SMALL, Theme
@@ -236,22 +236,52 @@ class Dot:
     def text(self, rows: int = 1, slack: float = SLACK) -> str:
         """The DOT text; with `rows` a picture from left to right is cut into rows, where boxes end
         or, with little `slack`, so that they are about equal."""
-        nodes, edges, clusters, ranks = self._nodes, self._edges, self._clusters, self._ranks
-        starts: list[str] = []
-        more: dict[str, Attribute] = {}
-        if rows > 1 or self._below:
-            narrow = 0.16 if self._gap is None else self._gap
-            more = {
-                "ranksep": narrow,
-                "nodesep": 0.1,
-                "pad": 0.1,
-            }  # tighter: such pictures are large
-            row, nodes, edges = self._in_rows(rows, slack)
-            if ranks:  # the columns of all rows meet: row 2 stands below row 1
-                ranks, below = _grid(ranks, row)
-                edges += below
-            else:
-                clusters, starts = _row_clusters(clusters, row), _row_starts(row, edges)
+        if rows == 1 and not self._below:
+            return self._written(self._nodes, self._edges, self._clusters, self._ranks)
+        row, nodes, edges = self._in_rows(rows, slack)
+        return self._rows_written(row, nodes, edges)
+
+    def pages(self, count: int, groups: Sequence[int] = ()) -> list[str]:
+        """The picture cut into `count` rows (or fewer), on pages of as many rows as the groups say,
+        or of one: an edge from row to row ends at a mark and goes on at the mark of the same
+        number."""
+        row, nodes, edges = self._in_rows(count, SLACK)
+        used = sorted(set(row.values()))  # cuts may leave rows empty
+        row = {n: used.index(r) for n, r in row.items()}
+        ends = list(accumulate(groups or [1] * len(used)))
+        title = self._graph["label"]
+        found = []
+        for k, end in enumerate(ends):
+            first = ends[k - 1] if k else 0
+            here = {n: r - first for n, r in row.items() if first <= r < end}
+            self._graph["label"] = _numbered(title, f"{k + 1} of {len(ends)}")
+            kept = [(id, given) for id, given in nodes if id in here]
+            inside = [edge for edge in edges if edge[0] in here and edge[1] in here]
+            found.append(self._rows_written(here, kept, inside))
+        self._graph["label"] = title
+        return found
+
+    def _rows_written(self, row: dict[str, int], nodes: list[Node], edges: list[Edge]) -> str:
+        narrow = 0.16 if self._gap is None else self._gap
+        # Tighter: such pictures are large.
+        more: dict[str, Attribute] = {"ranksep": narrow, "nodesep": 0.1, "pad": 0.1}
+        held = [(kind, tuple(n for n in names if n in row)) for kind, names in self._ranks]
+        ranks = [(kind, names) for kind, names in held if names]
+        if ranks:  # the columns of all rows meet: row 2 stands below row 1
+            ranks, below = _grid(ranks, row)
+            return self._written(nodes, [*edges, *below], self._clusters, ranks, more=more)
+        clusters = _row_clusters(self._clusters, row)
+        return self._written(nodes, edges, clusters, ranks, _row_starts(row, edges), more)
+
+    def _written(
+        self,
+        nodes: Sequence[Node],
+        edges: Sequence[Edge],
+        clusters: Sequence[Cluster],
+        ranks: Sequence[Rank],
+        starts: Sequence[str] = (),
+        more: Mapping[str, Attribute] | None = None,
+    ) -> str:
         base: dict[str, Attribute] = {
             "fontname": FONT,
             "fontsize": self._size,
@@ -264,7 +294,7 @@ class Dot:
             "arrowsize": 0.8,
         }
         out = ["digraph chainrule {"]
-        out.append(f"  graph [{attributes({**self._graph, **more})}];")
+        out.append(f"  graph [{attributes({**self._graph, **(more or {})})}];")
         out.append(f"  node [{attributes({**base, 'margin': '0.06,0.03'})}];")
         out.append(f"  edge [{attributes(arrow)}];")
         out += [f"  {id} [{attributes(given)}];" for id, given in nodes]
@@ -354,6 +384,14 @@ class _Marks:
         return id
 
 
+def _numbered(title: Attribute, page: str) -> Attribute:
+    """The title with the number of the page behind it."""
+    if not isinstance(title, Html):
+        return f"{title}, {page}"
+    first, bold, rest = title.text.partition("</B>")
+    return Html(f"{first}, {page}{bold}{rest}")
+
+
 def _letter(number: int) -> str:
     """a for 1, and aa behind z."""
     return "abcdefghijklmnopqrstuvwxyz"[(number - 1) % 26] * (1 + (number - 1) // 26)
@@ -404,7 +442,7 @@ def _plain(label: Attribute) -> str:
 
 def _part(cluster: Cluster, row: dict[str, int], r: int) -> Cluster | None:
     """What stands of a box in row r."""
-    nodes = [n for n in cluster.nodes if row[n] == r]
+    nodes = [n for n in cluster.nodes if row.get(n) == r]
     inner = [c for c in (_part(c, row, r) for c in cluster.inner) if c is not None]
     if not nodes and not inner:
         return None

@@ -8,7 +8,7 @@ where that fails, the first is as good as any, and `render` will say what is wro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from ..dsl.diagnostics import Failure, fail
@@ -17,9 +17,13 @@ from .style import SLIDE, SMALLEST
 
 EASY = 10.0  # points: type that needs no better layout
 CROWD = 120  # nodes; no layout makes more of them readable
+ROW, MOST_ROWS = 12, 48  # of pictures on several pages: nodes of a row at first, rows in all
+MOST_ON_PAGE = 4  # rows
 SECONDS = 10.0  # for each layout that is tried
 
 Draft = Callable[[], str]
+# A picture cut into so many rows, so many of them on each page, or one.
+Pages = Callable[[int, Sequence[int]], list[str]]
 
 
 def fitted(drafts: Iterable[Draft]) -> str:
@@ -33,6 +37,34 @@ def fitted(drafts: Iterable[Draft]) -> str:
         if size >= EASY or node_count(dot) > CROWD:
             break
     return text
+
+
+def paged(nodes: int, pages: Pages) -> list[str]:
+    """The picture on as few pages as can be read, each a slide, cut into rows that can be read
+    alone; empty where `MOST_ROWS` of them do not do."""
+    count = max(2, nodes // ROW)
+    while count <= MOST_ROWS:
+        alone = pages(count, ())
+        if all(map(_is_readable, alone)):
+            return pages(count, _grouped(count, len(alone), pages))
+        count += max(1, count // 3)
+    return []
+
+
+def _grouped(count: int, rows: int, pages: Pages) -> list[int]:
+    """How many rows go on each page: as many as can be read."""
+    groups = [1]
+    for done in range(1, rows):
+        tried = [*groups[:-1], groups[-1] + 1, *[1] * (rows - done - 1)]
+        if groups[-1] < MOST_ON_PAGE and _is_readable(pages(count, tried)[len(groups) - 1]):
+            groups[-1] += 1
+        else:
+            groups.append(1)
+    return groups
+
+
+def _is_readable(dot: str) -> bool:
+    return (type_size(dot) or 0.0) >= SMALLEST
 
 
 def type_size(dot: str) -> float | None:

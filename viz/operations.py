@@ -20,7 +20,7 @@ from . import terms as t
 from .dot import Attribute, Cluster, Dot, lines, place
 from .draws import distribution, drawn
 from .equations import NUMBERS, equations, merged
-from .fit import fitted
+from .fit import fitted, paged
 from .formula import DOT, formula
 from .geometry import described
 from .names import names
@@ -64,6 +64,14 @@ def operations(
     if not fit:
         return picture.text(picture.direction())
     return fitted(partial(picture.text, *way) for way in picture.ways())
+
+
+def operation_pages(graph: Graph, depth: int | None = None, theme: str = "light") -> list[str]:
+    """The operation view on pages that can be read, as DOT texts; empty where there is no way."""
+    picture = _Picture(_without_metrics(merged(graph, exact=True)), depth, theme)
+    refuse_large(len(picture.drawn))
+    picture.text("LR")
+    return paged(len(picture.drawn), picture.dot.pages)
 
 
 def _without_metrics(graph: Graph) -> Graph:

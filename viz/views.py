@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..compiler.elaborate.unfinished import Unfinished
-from ..compiler.graph import Graph
+from ..compiler.graph import Graph, Output
 from ..dsl.diagnostics import did_you_mean, fail
 from .backward import backward as backward_picture
+from .backward import backward_pages
 from .cell import cell_picture
 from .gradient_paths import Line
 from .layers import layers
-from .operations import operations
+from .operations import operation_pages, operations
 from .rows import chosen
 from .through_time import through_time
 from .training import training
@@ -83,5 +84,29 @@ def draw(
     if view == "recurrence":
         return through_time(graph, graph.loss(loss), theme, steps, fit=fit)
     output = graph.loss(loss)
-    over = next((line.over for line in lines if line.loss == output.name), ("*",))
-    return backward_picture(graph, output, theme, over=over, fit=fit)
+    return backward_picture(graph, output, theme, over=_over(lines, output), fit=fit)
+
+
+def pages(
+    graph: Graph,
+    view: str,
+    *,
+    gradients: Graph | None = None,
+    depth: int | None = None,
+    theme: str = "light",
+    loss: str | None = None,
+    lines: Sequence[Line] = (),
+) -> list[str]:
+    """The view cut into pages that can each be read on a slide, as DOT texts; empty for a view that
+    has no pages, or where they would be too many. Arguments as of `draw`."""
+    if view == "operations" or (view == "backward" and gradients is not None):
+        return operation_pages(gradients if gradients is not None else graph, depth, theme)
+    if view != "backward":
+        return []
+    output = graph.loss(loss)
+    return backward_pages(graph, output, theme, over=_over(lines, output))
+
+
+def _over(lines: Sequence[Line], loss: Output) -> tuple[str, ...]:
+    """The parameters that the line of a loss changes; all where there is none."""
+    return next((tuple(line.over) for line in lines if line.loss == loss.name), ("*",))

@@ -123,5 +123,7 @@ def command(
         raise Failure([*picture.mistakes, *failure.diagnostics]) from None
     if picture.mistakes:
         raise Failure(list(picture.mistakes))
-    if picture.warning:
+    if picture.pages:
+        say(f"in {len(picture.pages)} pages, each for a slide: {stem}-1.{kind}, …")
+    elif picture.warning:
         say_error(f"warning: {picture.warning}")
