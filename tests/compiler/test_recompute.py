@@ -49,8 +49,7 @@ train deep on d {{
 }}
 """
     module = parse_module(Source("deep.net", text))
-    graph = step(module, module.trains[0], dtype=dtype)
-    return graph
+    return step(module, module.trains[0], dtype=dtype)
 
 
 def temporaries(made: Plan) -> int:
@@ -182,8 +181,7 @@ train images on d {{
 }}
 """
     module = parse_module(Source("images.net", text))
-    graph = step(module, module.trains[0], dtype="f64")
-    return graph
+    return step(module, module.trains[0], dtype="f64")
 
 
 def test_residual_convolutions_with_dropout_are_computed_again_from_their_sums():
