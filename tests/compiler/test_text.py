@@ -134,13 +134,13 @@ STEP = "  scan x in xs with h: [3] = 0 ({}) {{\n    h = {}\n  }}\n  loss sum(h)"
 def test_scans_that_differ_are_told_apart() -> None:
     plain = recurrent(STEP.format("truncate = 0", "tanh(h + x)"))
     assert same_graph(plain, recurrent(STEP.format("truncate = 0", "tanh(h + x)")))
-    for options, step in (
+    for options, formula in (
         ("truncate = 2", "tanh(h + x)"),
         ("reverse = true", "tanh(h + x)"),
         ("truncate = 0", "tanh(h - x)"),
         ("truncate = 0", "tanh(x + x)"),
     ):
-        assert not same_graph(plain, recurrent(STEP.format(options, step)))
+        assert not same_graph(plain, recurrent(STEP.format(options, formula)))
 
 
 @pytest.mark.parametrize(
