@@ -232,11 +232,17 @@ def page(rows: Mapping[str, str]) -> str:
         "\n".join(
             [f"{TABLE} {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}", *rows.values()]
         ),
-        f"\n{tally(rows)}\n",
+        f"\n{missing(rows)}{tally(rows)}\n",
         "\n".join(f"- [{c}](errors/{c}.md): {_title(c)}" for c in _codes(rows.values())),
         f"\n<!-- laid out by {engine()} -->\n",
     ]
     return "\n".join(parts)
+
+
+def missing(rows: Mapping[str, str]) -> str:
+    """Which examples have no row yet."""
+    names = [e for e in examples() if e not in rows]
+    return f"Not measured yet: {', '.join(names)}. " if names else ""
 
 
 def tally(rows: Mapping[str, str]) -> str:
