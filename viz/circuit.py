@@ -86,6 +86,9 @@ def circuit_of(graph: Graph, loss: Output | None) -> Circuit:
     small = merged(graph.with_outputs(kept))
     end = small.outputs[0].value if loss is not None else None
     found = Circuit(small, end)
+    if any(step.of is not None for step in found.equations.steps.values()):
+        raise fail("E581", f"`{graph.name}` computes a gradient itself, which no circuit shows",
+                   help="`--view training` shows the way of its gradients")  # fmt: skip
     count, size = len(found.equations.steps), sum(v.type.size for v in found.values)
     if count > MANY or size > LARGE:
         told = f"{count} equations" if count > MANY else f"{size / 1e6:,.0f} million numbers"

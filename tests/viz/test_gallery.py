@@ -70,6 +70,11 @@ def test_a_recurrent_example_has_pictures_where_a_dense_one_is_refused(tmp_path:
     assert recurrent.points >= G.SMALLEST and "<svg" in (tmp_path / recurrent.file).read_text()
 
 
+def test_a_net_that_computes_a_gradient_itself_is_refused_as_a_circuit() -> None:
+    (cell,) = G.row("wgan", None, [view for view in G.VIEWS if view.name == "circuit"])
+    assert cell.code == "E581" and "computes a gradient itself" in cell.reason
+
+
 def test_small_type_is_bold_in_the_table() -> None:
     assert str(G.Cell("layers", 9.0)) == "9.0"
     assert str(G.Cell("layers", 8.94)) == "**8.9**"
