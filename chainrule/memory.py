@@ -120,9 +120,7 @@ def training(model: Model, plan: Plan, graph: Graph) -> Training:
     )
     if _epochs(model, len(dataset.train)) > 1:
         peak = max(peak, running + copies + data["as fed"] + validation + looked_at)
-    return Training(
-        plan.capacity, threads, arena, scratch, copies, validation, data, process, peak
-    )
+    return Training(plan.capacity, threads, arena, scratch, copies, validation, data, process, peak)
 
 
 def _epochs(model: Model, examples: int) -> float:
