@@ -25,11 +25,10 @@ from ..valued import VIEWS as VALUED
 @net_option
 @set_option
 @click.option(
-    "--view", type=click.Choice(VIEWS), default="layers", show_default=True,
-    help="Layers, single operations, the backward pass, the path of each loss's gradient in"
-    " training, the steps of a recurrent net; with numbers: a circuit, neurons, the shapes of"
-    " images, the flow of the gradient; or what the compiler makes of it: passes, kernels,"
-    " memory.",
+    "--view", type=click.Choice(VIEWS), default="layers", show_default=True, metavar="VIEW",
+    help="Layers, operations (single ones), backward (the gradients), training (each loss's"
+    " path), recurrence (the steps); with numbers: circuit, neurons, shapes (of images), flow (of"
+    " the gradient); what the compiler makes of it: passes, kernels, memory.",
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="svg", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of blocks to open.")

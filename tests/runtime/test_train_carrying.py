@@ -17,7 +17,7 @@ from chainrule.runtime.checkpoint import load
 from chainrule.runtime.data import Dataset
 from chainrule.runtime.plain_device import PlainDevice
 from chainrule.runtime.train.carrying import is_stateful, row_states
-from chainrule.runtime.train.job import Job, Stage
+from chainrule.runtime.train.job import Job
 from chainrule.runtime.train.loop import train
 from chainrule.runtime.train.settings import Settings
 from tests.runtime.test_data_texts import build
@@ -42,7 +42,7 @@ def job(data: Dataset, **settings: object) -> Job:
     graph = adding()
     evaluation = replace(graph, outputs=(), leaves={})
     return Job(
-        (Stage(graph),), evaluation, data, {"text": "text"},
+        graph, evaluation, data, {"text": "text"},
         replace(Settings(batch=3, epochs=1), **settings), PlainDevice(),  # type: ignore[arg-type]
     )  # fmt: skip
 
