@@ -64,9 +64,8 @@ def command(
     The classes of the examples stand beside, where the data tell them.
     """
     from ..dsl.diagnostics import fail
-    from ..model import Model
+    from ..opening import open_model
     from ..predicting import embed, example_fields, labels_of, principal
-    from ..project import choose_train, open_module, settings_given
     from ..runtime.data import read_examples, write_predictions
     from ..weights import trained
 
@@ -75,13 +74,8 @@ def command(
                    help="leave out one of them")  # fmt: skip
     if plot is not None and len(nodes) > 1:
         raise fail("E619", "`--plot` draws one node", help=f"leave all out but `--node {nodes[0]}`")
-    module = open_module(file, settings_given(settings))
-    model = Model(
-        module,
-        train=choose_train(module, train_name),
-        device=device,
-        threads=threads,
-        data_root=data_root,
+    model = open_model(
+        file, settings, train_name, device=device, threads=threads, data_root=data_root
     )
     trained(model, file, weights, out)
     labels: dict[str, Any] = {}

@@ -55,18 +55,12 @@ def command(
     Where the data have no test part, the validation part is used, else the
     training part.
     """
-    from ..model import Model
+    from ..opening import open_model
     from ..progress import number
-    from ..project import choose_train, open_module, settings_given
     from ..weights import trained
 
-    module = open_module(file, settings_given(settings))
-    model = Model(
-        module,
-        train=choose_train(module, train_name),
-        device=device,
-        threads=threads,
-        data_root=data_root,
+    model = open_model(
+        file, settings, train_name, device=device, threads=threads, data_root=data_root
     )
     source = trained(model, file, weights, out)
     chosen = model.part(part)

@@ -73,9 +73,9 @@ def command(
 
     `chainrule plot activations` needs no file.
     """
-    from ..model import Model
+    from ..opening import open_model
     from ..plots import Asked, check, plot
-    from ..project import choose_train, open_module, output_folder, run_name, settings_given
+    from ..project import output_folder, run_name
     from ..weights import run_folder, trained
 
     if kind is None and str(file) == ALONE:
@@ -96,18 +96,13 @@ def command(
     model: Any = None
     folder = output_folder(None, out or Path("out"))
     if kind != ALONE:
-        module = open_module(file, settings_given(settings))
-        model = Model(
-            module,
-            train=choose_train(module, train_name),
-            device=device,
-            threads=threads,
-            data_root=data_root,
+        model = open_model(
+            file, settings, train_name, device=device, threads=threads, data_root=data_root
         )
         if not asked.afresh:
             trained(model, file, weights, out)
-        run = run_name(module, model.declaration) or model.name
-        folder = run_folder(file, module, run, out)
+        run = run_name(model.module, model.declaration) or model.name
+        folder = run_folder(file, model.module, run, out)
     asked = replace(asked, folder=folder)
     for path in plot(model, kind, output or folder / kind, asked):
         say(f"wrote {path}")

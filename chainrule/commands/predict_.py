@@ -59,19 +59,13 @@ def command(
     A classifier's predictions carry the most likely class beside the scores.
     Texts stand in a column, in a list, or in a .txt file, one on each line.
     """
-    from ..model import Model
+    from ..opening import open_model
     from ..predicting import embed, example_fields
-    from ..project import choose_train, open_module, settings_given
     from ..runtime.data import read_examples, write_predictions
     from ..weights import trained
 
-    module = open_module(file, settings_given(settings))
-    model = Model(
-        module,
-        train=choose_train(module, train_name),
-        device=device,
-        threads=threads,
-        data_root=data_root,
+    model = open_model(
+        file, settings, train_name, device=device, threads=threads, data_root=data_root
     )
     trained(model, file, weights, out)
     arrays = read_examples(examples, example_fields(model, nodes))

@@ -92,18 +92,13 @@ def command(
     `output sampled = decode(normal([20]))`. Of a net with a `generate`
     declaration, texts are printed.
     """
-    from ..model import Model
-    from ..project import choose_train, open_module, output_folder, settings_given
+    from ..opening import open_model
+    from ..project import output_folder
     from ..weights import trained
 
     way = _way(asked)
-    module = open_module(file, settings_given(settings))
-    model = Model(
-        module,
-        train=choose_train(module, train_name),
-        device=device,
-        threads=threads,
-        data_root=data_root,
+    model = open_model(
+        file, settings, train_name, device=device, threads=threads, data_root=data_root
     )
     if way == "samples" and asked["node"] is None and _writes(model):
         from .generate_ import command as generate
