@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,8 @@ from chainrule.compiler.text import print_graph
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.plain import evaluate
 from tests.compiler.netcase import check_gradients, net, random_values
+from tests.recorded import Arrays, numbers
 
-Arrays = dict[str, NDArray[Any]]
-FOLDER = Path(__file__).parents[1] / "reference"
 LOSSES = {
     "smoothed": "cross_entropy(scores, labels, smoothing = 0.1)",
     "smoothed_bits": "binary_cross_entropy_with_logits(scores, y, smoothing = 0.1)",
@@ -57,17 +55,6 @@ PENALTIES = {
     "equations": "slope = grad(sum(D(x)), x)\n  loss (sqrt(sum(slope^2) + 1e-12) - 1)^2",
     "block": "loss gradient_penalty(x, x, critic = D)",
 }
-
-
-def numbers(file: str, case: str) -> dict[str, Arrays]:
-    """The arrays of a case by what they are: given, param, result, factor, grad."""
-    with np.load(FOLDER / f"{file}.npz", allow_pickle=False) as archive:
-        record = archive[case]
-    found: dict[str, Arrays] = {}
-    for name in record.dtype.names:
-        part, _, own = name.partition("/")
-        found.setdefault(part, {})[own] = record[name]
-    return found
 
 
 def graph_of(lines: list[str], expected: dict[str, Arrays], dtype: str) -> tuple[Graph, Arrays]:

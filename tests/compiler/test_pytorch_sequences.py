@@ -6,7 +6,6 @@ parameters and by what is given; one and two layers, both directions, packed len
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,8 @@ from chainrule.compiler.pipeline import compile_plan, gradients
 from chainrule.dsl.source import Source
 from chainrule.runtime.cpu import CpuDevice
 from chainrule.runtime.plain import evaluate
+from tests.recorded import Arrays, numbers
 
-Arrays = dict[str, NDArray[Any]]
-FOLDER = Path(__file__).parents[1] / "reference"
 KINDS = ("rnn", "lstm", "gru")
 CALLS = {
     "one": "{}(4)",
@@ -42,17 +40,6 @@ ATTENTION = {
     "masked": "attention(mask = mask(keys))",
     "many_masked": "attention(mask = mask(keys))",
 }
-
-
-def numbers(file: str, case: str) -> dict[str, Arrays]:
-    """The arrays of a case by what they are: given, param, result, factor, grad."""
-    with np.load(FOLDER / f"{file}.npz", allow_pickle=False) as archive:
-        record = archive[case]
-    found: dict[str, Arrays] = {}
-    for name in record.dtype.names:
-        part, _, own = name.partition("/")
-        found.setdefault(part, {})[own] = record[name]
-    return found
 
 
 def net(call: str, expected: dict[str, Arrays], takes: str) -> tuple[Graph, Arrays]:
